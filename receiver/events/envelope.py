@@ -1,0 +1,25 @@
+"""An event as it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Source = Literal["webhook", "bot", "desk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An accepted request: the raw body, and the little that the road needs to know of it.
+
+    `received` is the time of receipt, in milliseconds since the epoch. `identity` names the thing
+    that happened (a repeat has the same one); it is empty where the body carries none.
+    """
+
+    id: str
+    source: Source
+    category: str
+    conversation: str
+    identity: str
+    received: int
+    body: bytes

@@ -1,0 +1,240 @@
+"""Settings: environment first, then `receiver.toml` in the working directory.
+
+Names in the file are the names in the environment. Wrong values stop the start with a message that
+names the setting and shows a right value.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from receiver.errors import SettingsError
+
+FILE = "receiver.toml"
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _pairs(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = {}
+    for part in _split(value):
+        name, colon, token = part.rpartition(":")
+        if not (name and colon and token):
+            raise ValueError("expected bot_userid:token, several separated by commas")
+        pairs[name] = token
+    return pairs
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", value.strip())
+    if not match:
+        raise ValueError("expected a number with s, m, h or d behind it")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _redis_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
+        raise ValueError("expected redis://, rediss:// or unix://")
+    return value
+
+
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Read it with `load()`, which explains what is wrong."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, frozen=True)
+
+    app_id: str = Field(
+        "", alias="SENDBIRD_APP_ID", description="The application's id.", examples=["1A2B3C4D-1234-..."]
+    )
+    api_tokens: Secrets = Field(
+        (),
+        alias="SENDBIRD_API_TOKEN",
+        description="API tokens, comma-separated. All verify signatures; the first is used for calls.",
+        examples=["0123456789abcdef0123456789abcdef01234567"],
+    )
+    api_url: str | None = Field(
+        None,
+        alias="SENDBIRD_API_URL",
+        description="Base of the Platform API. Default: the one that belongs to the application's id.",
+        examples=["https://api-1A2B3C4D.sendbird.com/v3"],
+        pattern=r"^https?://",
+    )
+    bot_tokens: SecretPairs = Field(
+        {},
+        alias="SENDBIRD_BOT_TOKENS",
+        description="bot_userid:token, comma-separated. Bots not named here are looked up by the API.",
+        examples=["helper_bot:0123456789abcdef"],
+    )
+    desk_token: SecretStr | None = Field(
+        None, alias="SENDBIRD_DESK_TOKEN", description="Desk's API token.", examples=["0123456789abcdef"]
+    )
+    redis_url: Annotated[str | None, BeforeValidator(_redis_url)] = Field(
+        None,
+        alias="RECEIVER_REDIS_URL",
+        description="Where the inbox lives. `receiver dev` starts a Redis of its own without it.",
+        examples=["redis://localhost:6379/0"],
+    )
+    handlers: List = Field(
+        (),
+        alias="RECEIVER_HANDLERS",
+        description="Handler modules, comma-separated. Default: those installed as plugins.",
+        examples=["handlers.helper_bot,my_company.chat_handlers"],
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        alias="RECEIVER_WEBHOOK_SECRET",
+        description="Accept unsigned (2016) webhooks at /sendbird/webhook/<this secret>.",
+        examples=["a-long-random-string"],
+        min_length=16,
+    )
+    data_dir: Path = Field(
+        Path(".receiver"),
+        alias="RECEIVER_DATA_DIR",
+        description="Where local state lives: embedded Redis, sandbox, spool.",
+        examples=["/var/lib/receiver"],
+    )
+    max_body: ByteSize = Field(
+        ByteSize(1024 * 1024),
+        alias="RECEIVER_MAX_BODY",
+        description="The largest request body, in bytes or with a unit. Larger ones are answered 413.",
+        examples=["1MiB"],
+        gt=0,
+    )
+    body_timeout: Seconds = Field(
+        10.0,
+        alias="RECEIVER_BODY_TIMEOUT",
+        description="How long a request body may take to arrive. Slower ones are answered 408.",
+        examples=["10s"],
+    )
+    retention: Seconds = Field(
+        3 * 86400.0,
+        alias="RECEIVER_RETENTION",
+        description="How long finished events are kept, for replay and inspection.",
+        examples=["3d"],
+    )
+    dedupe_window: Seconds = Field(
+        86400.0,
+        alias="RECEIVER_DEDUPE_WINDOW",
+        description="How long a message's identity is remembered, so that a repeat runs no handler.",
+        examples=["24h"],
+    )
+    inspector_token: SecretStr | None = Field(
+        None,
+        alias="RECEIVER_INSPECTOR_TOKEN",
+        description="Opens the inspector to requests from other machines.",
+        examples=["a-long-random-string"],
+        min_length=16,
+    )
+    log_format: str = Field(
+        "auto",
+        alias="RECEIVER_LOG_FORMAT",
+        description="auto, console or json. auto: console on a terminal, else json.",
+        examples=["json"],
+        pattern="^(auto|console|json)$",
+    )
+
+    file: ClassVar[Path | None] = None
+
+    @field_validator("api_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value
+
+    @property
+    def platform_url(self) -> str:
+        """Base of the Platform API, without a trailing slash."""
+        return self.api_url or f"https://api-{self.app_id}.sendbird.com/v3"
+
+    @property
+    def api_keys(self) -> tuple[bytes, ...]:
+        """Every API token, as the keys that verify signatures."""
+        return tuple(token.get_secret_value().encode() for token in self.api_tokens)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file."""
+        return (init_settings, kwargs["env_settings"], _TomlFile(settings_cls))
+
+
+class _TomlFile(PydanticBaseSettingsSource):
+    """`receiver.toml`, whose keys are the environment's names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # abstract in the base class; __call__ answers for all fields
+
+    def __call__(self) -> dict[str, Any]:
+        path = Path(FILE)
+        if not path.exists():
+            return {}
+        try:
+            values = tomllib.loads(path.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{FILE} is not valid TOML: {error}") from error
+        known = names()
+        for name in values:
+            if name not in known:
+                close = get_close_matches(name.upper(), known, n=1)
+                hint = f" Did you mean {close[0]}?" if close else f" Known settings: {', '.join(known)}."
+                raise SettingsError(f"{FILE} has an unknown setting {name}.{hint}")
+        return values
+
+
+def names() -> list[str]:
+    """Return every setting's name, as the environment spells it."""
+    return [str(field.alias) for field in Settings.model_fields.values()]
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: naming each wrong setting and showing a right value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    fields = {str(field.alias): field for field in Settings.model_fields.values()}
+    fields |= Settings.model_fields
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        field = fields[str(problem["loc"][0])]
+        said = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{field.alias} is wrong: {said}. A right value: {(field.examples or ['?'])[0]}")
+    return "\n".join(lines)
