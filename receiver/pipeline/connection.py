@@ -1,0 +1,53 @@
+"""Connections to Redis, and the Lua scripts that run in it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+Client: TypeAlias = Any
+"""An asynchronous client whose answers are bytes. (redis-py's own types leave open whether an answer is
+bytes or str, and whether it is awaited.)"""
+
+
+def connect(url: str, *, timeout: float = 5.0) -> Client:
+    """Return a client for use on an event loop. A command fails after `timeout` seconds, once."""
+    return redis.asyncio.Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0)
+    )
+
+
+def connect_blocking(url: str, *, timeout: float = 5.0) -> redis.Redis:
+    """Return a blocking client: RQ has no other."""
+    return redis.Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+    )
+
+
+@cache
+def _source(name: str) -> tuple[str, str]:
+    text = files("receiver.pipeline").joinpath(f"{name}.lua").read_bytes()
+    return text.decode(), hashlib.sha1(text, usedforsecurity=False).hexdigest()
+
+
+class Script:
+    """A Lua script that lies beside this module, called by its hash."""
+
+    def __init__(self, name: str) -> None:
+        self.text, self.sha = _source(name)
+
+    async def run(self, client: Client, keys: list[str], arguments: list[Any]) -> Any:
+        """Run the script, loading it first where Redis doesn't know it."""
+        try:
+            return await client.evalsha(self.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await client.eval(self.text, len(keys), *keys, *arguments)

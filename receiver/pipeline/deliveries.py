@@ -1,0 +1,125 @@
+"""Deliveries: what became of one event at one handler.
+
+The hash `receiver:event:<entry>` holds, for each handler, a state (`<status> <attempts> <failures>`)
+under the handler's name and one JSON record per attempt under `<handler> <number>`; effects guarded
+by `once` stand under `<handler> once <key>`; `repeats` names the entry that a duplicate repeats.
+
+Attempts and failures differ where a worker died: every event it had may have begun, so the attempt
+counts; but only an event that it had alone is to blame, so only there it counts as a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import orjson
+
+from receiver.pipeline import keys
+from receiver.pipeline.connection import Client
+
+Status = Literal["waiting", "running", "retrying", "done", "dead", "skipped"]
+Outcome = Literal["done", "failed", "timed out", "cut off", "asked to wait"]
+
+_ATTEMPT = re.compile(r"(.+) (\d+)")
+_ONCE = " once "
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a handler on an event. `ended` and `took` are in milliseconds."""
+
+    number: int
+    ended: int
+    outcome: Outcome
+    took: float | None = None
+    worker: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+
+    def to_json(self) -> bytes:
+        """Return the record that is stored; the number is the field's."""
+        values = {"ended": self.ended, "outcome": self.outcome}
+        for name in ("took", "worker", "error", "traceback"):
+            value = getattr(self, name)
+            if value is not None:
+                values[name] = value
+        return orjson.dumps(values)
+
+    @classmethod
+    def from_json(cls, number: int, record: bytes) -> Attempt:
+        """Read a stored record."""
+        return cls(number=number, **orjson.loads(record))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one handler, with every attempt so far."""
+
+    handler: str
+    status: Status
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that happened to one event: its deliveries, or the entry it repeats."""
+
+    deliveries: tuple[Delivery, ...]
+    repeats: str | None = None
+
+
+def counts(state: bytes) -> tuple[int, int]:
+    """Return the attempts and the failures in a state such as `retrying 2 1`."""
+    _, attempts, failures = state.split(b" ")
+    return int(attempts), int(failures)
+
+
+def read(stored: dict[bytes, bytes]) -> History:
+    """Make sense of the hash of one event."""
+    attempts: dict[str, list[Attempt]] = {}
+    states: dict[str, Status] = {}
+    repeats: str | None = None
+    for raw_name, value in stored.items():
+        name = raw_name.decode()
+        if _ONCE in name:
+            continue
+        if match := _ATTEMPT.fullmatch(name):
+            attempts.setdefault(match[1], []).append(Attempt.from_json(int(match[2]), value))
+        elif name == "repeats":
+            repeats = value.decode()
+        else:
+            states[name] = cast(Status, value.partition(b" ")[0].decode())
+    deliveries = (
+        Delivery(handler, status, tuple(sorted(attempts.get(handler, ()), key=lambda one: one.number)))
+        for handler, status in sorted(states.items())
+    )
+    return History(tuple(deliveries), repeats)
+
+
+async def load(client: Client, entries: list[str]) -> list[History]:
+    """Read what happened to the events at `entries`."""
+    pipeline = client.pipeline(transaction=False)
+    for entry in entries:
+        pipeline.hgetall(keys.event(entry))
+    return [read(stored) for stored in await pipeline.execute()]
+
+
+class StoredEffects:
+    """Remembers, beside a delivery, which of its side effects have succeeded (see `Context.once`)."""
+
+    __slots__ = ("_client", "_handler", "_key")
+
+    def __init__(self, client: Client, entry: str, handler: str) -> None:
+        self._client = client
+        self._key = keys.event(entry)
+        self._handler = handler
+
+    async def happened(self, key: str) -> bool:
+        """Tell whether the effect `key` succeeded in an earlier attempt."""
+        return bool(await self._client.hexists(self._key, f"{self._handler}{_ONCE}{key}"))
+
+    async def record(self, key: str) -> None:
+        """Remember that the effect `key` succeeded."""
+        await self._client.hset(self._key, f"{self._handler}{_ONCE}{key}", "1")

@@ -1,0 +1,149 @@
+"""The inbox: a Redis Stream of every event that was accepted.
+
+Appends are group-committed: all requests that wait in one turn of the event loop share one pipeline,
+one pipeline is in flight at a time, and each request is answered when its own entry is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from receiver.errors import NotStored
+from receiver.events.envelope import Envelope
+from receiver.pipeline import keys
+from receiver.pipeline.connection import Client
+
+GROUP_LIMIT = 1000
+
+_log = structlog.get_logger("receiver.inbox")
+_NAMES = tuple(name.encode() for name in keys.FIELDS)
+
+
+def _fields(envelope: Envelope) -> tuple[Any, ...]:
+    values = (
+        envelope.id,
+        envelope.source,
+        envelope.category,
+        envelope.conversation,
+        envelope.identity,
+        envelope.received,
+        envelope.body,
+    )
+    return tuple(part for pair in zip(_NAMES, values, strict=True) for part in pair)
+
+
+def open_entry(fields: list[bytes]) -> Envelope:
+    """Make an envelope from an inbox entry's flat list of names and values."""
+    values = fields[1::2]
+    return Envelope(
+        id=values[0].decode(),
+        source=values[1].decode(),  # type: ignore[arg-type] # written by _fields from a Source
+        category=values[2].decode(),
+        conversation=values[3].decode(),
+        identity=values[4].decode(),
+        received=int(values[5]),
+        body=values[6],
+    )
+
+
+def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
+    return [part for pair in fields.items() for part in pair]
+
+
+class Inbox:
+    """Appends envelopes, and reads them back for the CLI and the inspector."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: list[tuple[Envelope, asyncio.Future[None]]] = []
+        self._committer: asyncio.Task[None] | None = None
+
+    async def append(self, envelope: Envelope) -> None:
+        """Store `envelope`; return when Redis has acknowledged it.
+
+        Raises:
+            NotStored: Redis is away, or refused it.
+        """
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((envelope, stored))
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit())
+        await stored
+
+    async def _commit(self) -> None:
+        try:
+            while self._waiting:
+                group = self._waiting[:GROUP_LIMIT]
+                del self._waiting[:GROUP_LIMIT]
+                await self._commit_group(group)
+        finally:
+            self._committer = None
+
+    async def _commit_group(self, group: list[tuple[Envelope, asyncio.Future[None]]]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        for envelope, _ in group:
+            pipeline.execute_command("XADD", keys.INBOX, "*", *_fields(envelope))
+        try:
+            results = await pipeline.execute(raise_on_error=False)
+        except (TimeoutError, RedisError, OSError) as error:
+            _log.error("Redis is away: events are refused with 503", error=str(error), events=len(group))
+            results = [error] * len(group)
+        for (_, stored), result in zip(group, results, strict=True):
+            if stored.done():
+                continue  # the request was given up by its sender; its event may be stored all the same
+            if isinstance(result, BaseException):
+                stored.set_exception(NotStored("the event could not be stored: Redis is away. Try again."))
+            else:
+                stored.set_result(None)
+
+    async def ready(self) -> None:
+        """Check that events can be stored.
+
+        Raises:
+            NotStored: they can't.
+        """
+        try:
+            await self._client.ping()
+        except (TimeoutError, RedisError, OSError) as error:
+            raise NotStored(f"Redis is away: {error}") from error
+
+    async def length(self) -> int:
+        """Return the number of events that are kept."""
+        return int(await self._client.xlen(keys.INBOX))
+
+    async def latest(self, count: int) -> list[tuple[str, Envelope]]:
+        """Return the `count` newest events with their entries, newest first."""
+        found = await self._client.xrevrange(keys.INBOX, count=count)
+        return [(entry.decode(), open_entry(_flat(fields))) for entry, fields in found]
+
+    async def find(self, event_id: str, *, page: int = 500) -> tuple[str, Envelope] | None:
+        """Return the event with this id and its entry, or None.
+
+        The id begins with its time of receipt, so the search begins shortly before it.
+        """
+        try:
+            start = max(0, int(event_id[:12], 16) - 60_000)
+        except ValueError:
+            return None
+        low = f"{start}-0"
+        while found := await self._client.xrange(keys.INBOX, min=low, count=page):
+            for entry, fields in found:
+                if fields[b"id"].decode() == event_id:
+                    return entry.decode(), open_entry(_flat(fields))
+            low = f"({found[-1][0].decode()}"
+        return None
+
+    async def follow(self) -> AsyncIterator[tuple[str, Envelope]]:
+        """Give every event that arrives from now on."""
+        last: Any = "$"
+        while True:
+            found = await self._client.xread({keys.INBOX: last}, count=100, block=1000)
+            for _, entries in found:
+                for entry, fields in entries:
+                    last = entry
+                    yield entry.decode(), open_entry(_flat(fields))

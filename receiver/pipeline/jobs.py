@@ -1,0 +1,70 @@
+"""RQ jobs that drain a lane. They carry the lane's name only; the events stay in the lane."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import ceil
+from uuid import uuid4
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from receiver.pipeline.routes import handler_of, queue_of
+
+FUNCTION = "receiver.pipeline.worker.drain"
+KEEP_FAILED = 3600
+"""Seconds that RQ keeps a failed drain. (Its default is a year.)"""
+NO_LIMIT = -1
+"""A drain ends by its own slice and the handlers' timeouts; RQ's alarm would hit a random handler."""
+
+
+@lru_cache(maxsize=1024)
+def _queue(client: Redis, name: str) -> Queue:
+    return Queue(name, connection=client, serializer=JSONSerializer)
+
+
+def job_prefix(lane: str) -> str:
+    """Return how the ids of this lane's jobs begin. (RQ allows letters, digits, '_' and '-' only.)"""
+    return f"drain-{hashlib.blake2b(lane.encode(), digest_size=8).hexdigest()}-"
+
+
+def _job(client: Redis, lane: str, suffix: str) -> Job:
+    return Job.create(
+        FUNCTION,
+        args=(lane,),
+        id=job_prefix(lane) + suffix,
+        connection=client,
+        serializer=JSONSerializer,
+        description=f"drain {lane}",
+        result_ttl=0,
+        failure_ttl=KEEP_FAILED,
+        timeout=NO_LIMIT,
+    )
+
+
+def wake(client: Redis, lanes: Iterable[str]) -> None:
+    """Enqueue a drain for each of `lanes`. One too many does no harm: it finds the lane owned, or empty."""
+    with client.pipeline(transaction=False) as pipeline:
+        for lane in lanes:
+            queue = _queue(client, queue_of(handler_of(lane)))
+            queue.enqueue_job(_job(client, lane, uuid4().hex), pipeline=pipeline)
+        pipeline.execute()
+
+
+def wake_at(client: Redis, lane: str, due: float) -> None:
+    """Have RQ's scheduler enqueue a drain at `due` (milliseconds since the epoch)."""
+    second = ceil(due / 1000)  # the scheduler knows whole seconds only
+    job = _job(client, lane, f"at-{second}")
+    queue = _queue(client, queue_of(handler_of(lane)))
+    queue.schedule_job(job, datetime.fromtimestamp(second, UTC))
+
+
+def has_job(client: Redis, lane: str) -> bool:
+    """Tell whether a drain of `lane` waits in its RQ queue."""
+    prefix = job_prefix(lane)
+    return any(job_id.startswith(prefix) for job_id in _queue(client, queue_of(handler_of(lane))).job_ids)

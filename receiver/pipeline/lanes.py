@@ -1,0 +1,180 @@
+"""Lanes: an ordered mailbox for each (handler, shard of conversations).
+
+A lane has one owner at a time, the running drain, by a lease with a fencing token. What the owner
+takes stays on record until it is settled, so that nothing is lost with its process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from redis.exceptions import NoScriptError
+
+from receiver.errors import Fenced
+from receiver.events.envelope import Envelope
+from receiver.pipeline import keys
+from receiver.pipeline.connection import Client, Script
+from receiver.pipeline.deliveries import Attempt, Status, counts
+from receiver.pipeline.inbox import open_entry
+from receiver.pipeline.routes import handler_of
+
+LEASE_MS = 30_000
+Operation = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An event that the owner has: its inbox entry, and the attempts and failures it had before."""
+
+    entry: str
+    attempts: int
+    failures: int
+    envelope: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one turn gave. `overflowing` conversations have more, which waits until they are resumed."""
+
+    events: list[Taken]
+    overflowing: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a drain's ownership ended. `due` is in milliseconds since the epoch, for a resting lane."""
+
+    state: str
+    due: float | None = None
+
+
+def end(taken: Taken, status: Status, attempt: Attempt | None = None) -> Operation:
+    """The delivery is over: done, skipped or dead."""
+    attempts = attempt.number if attempt else taken.attempts
+    failures = taken.failures + (attempt is not None and attempt.outcome != "done")
+    record = attempt.to_json() if attempt else b""
+    return ("end", taken.entry, status, attempts, failures, record)
+
+
+def retry(taken: Taken, attempt: Attempt, conversation: str, due: int, behind: list[str]) -> Operation:
+    """The delivery is tried again at `due` (ms); the conversation, with what is `behind`, waits apart."""
+    numbers = (attempt.number, taken.failures + 1)
+    return ("retry", taken.entry, *numbers, attempt.to_json(), conversation, due, len(behind), *behind)
+
+
+def back(entry: str, conversation: str) -> Operation:
+    """The event was taken but not begun. Give back the last one first."""
+    return ("back", entry, conversation)
+
+
+def resume(conversation: str) -> Operation:
+    """An overflowing conversation has finished what it was given."""
+    return ("resume", conversation)
+
+
+class Lane:
+    """One lane, in the hands of one drain."""
+
+    _begin = Script("begin")
+    _take = Script("take")
+    _settle = Script("settle")
+    _release = Script("release")
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.name = name
+        self.handler = handler_of(name)
+        self.token = uuid4().hex
+        self._client = client
+        self._key = {part: keys.lane(name, part) for part in ("queue", "taken", "suspects", "held", "owner")}
+
+    async def begin(self, now: int) -> int | None:
+        """Become the owner; return how many events a dead drain had left, or None if another drain lives."""
+        key = self._key
+        recovered = await self._begin.run(
+            self._client,
+            [key["owner"], key["queue"], key["taken"], key["suspects"], key["held"], keys.LANES, keys.INBOX],
+            [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS, now],
+        )
+        return None if recovered < 0 else int(recovered)
+
+    async def turn(
+        self, operations: list[Operation], *, want: int, share: int, enough: list[str], now: int
+    ) -> Batch:
+        """Record `operations`, then take up to `want` events, at most `share` of one conversation.
+
+        Conversations in `enough` get no more for now.
+
+        Raises:
+            Fenced: another drain owns the lane.
+        """
+        key = self._key
+        common = [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS, now]
+        calls: list[tuple[Script, list[str], list[Any]]] = []
+        if operations or want <= 0:
+            settled = [
+                key["owner"],
+                key["queue"],
+                key["taken"],
+                key["suspects"],
+                key["held"],
+                keys.STATS,
+                keys.DEAD,
+                keys.INBOX,
+            ]
+            calls.append((self._settle, settled, [*common, *(part for one in operations for part in one)]))
+        if want > 0:
+            taken = [key["owner"], key["queue"], key["taken"], key["suspects"], key["held"], keys.INBOX]
+            calls.append((self._take, taken, [*common, want, share, *enough]))
+        results = await self._call(calls)
+        if None in results:
+            raise Fenced(f"the lane {self.name} has another owner")
+        if want <= 0:
+            return Batch([], [])
+        events, overflowing = results[-1]
+        return Batch(
+            [
+                Taken(entry.decode(), *counts(state), open_entry(fields) if fields else None)
+                for entry, state, fields in events
+            ],
+            [conversation.decode() for conversation in overflowing],
+        )
+
+    async def release(self, now: int, *, give_way: bool) -> Release:
+        """Let go of the lane if nothing is to be done now, or in any case to `give_way`.
+
+        Raises:
+            Fenced: another drain owns the lane.
+        """
+        key = self._key
+        result = await self._release.run(
+            self._client,
+            [key["owner"], key["queue"], key["taken"], key["held"], keys.LANES],
+            [self.name, self.token, now, "1" if give_way else ""],
+        )
+        if result is None:
+            raise Fenced(f"the lane {self.name} has another owner")
+        return Release(result[0].decode(), float(result[1]) if len(result) > 1 else None)
+
+    async def _call(self, calls: list[tuple[Script, list[str], list[Any]]]) -> list[Any]:
+        """Run the scripts in one round trip. A Redis that has restarted is taught them first.
+
+        They are taught together, so that either all of a call's scripts ran or none did.
+        """
+        results = await self._send(calls)
+        if any(isinstance(result, NoScriptError) for result in results):
+            for script in (self._settle, self._take):
+                await self._client.script_load(script.text)
+            results = await self._send(calls)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
+
+    async def _send(self, calls: list[tuple[Script, list[str], list[Any]]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for script, names, arguments in calls:
+            pipeline.evalsha(script.sha, len(names), *names, *arguments)
+        results: list[Any] = await pipeline.execute(raise_on_error=False)
+        return results

@@ -1,0 +1,68 @@
+"""The reaper: a lane that holds events but has no living job gets a new one.
+
+A worker that dies takes its job with it, and a worker on several queues pops jobs without RQ's
+reliable move, so a crash can lose a job. The events are in the lane all the while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import redis
+import structlog
+
+from receiver.pipeline import jobs, keys
+from receiver.pipeline.connection import Client
+
+EVERY = 2.0
+GRACE = 3.0
+"""Seconds that a lane may look forsaken before it is woken: its job may just be on its way."""
+
+_log = structlog.get_logger("receiver.reaper")
+
+
+class Reaper:
+    """Looks for forsaken lanes now and then."""
+
+    def __init__(self, client: Client, blocking: redis.Redis) -> None:
+        self._client = client
+        self._blocking = blocking
+        self._forsaken_since: dict[str, float] = {}
+        self._next = 0.0
+
+    async def run_if_due(self) -> None:
+        """Look, unless it was done a moment ago."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + EVERY
+            await self.reap()
+
+    async def reap(self, *, grace: float = GRACE) -> list[str]:
+        """Wake every lane that has looked forsaken for `grace` seconds; return their names."""
+        now = time.monotonic()
+        forsaken = await self._forsaken()
+        self._forsaken_since = {lane: self._forsaken_since.get(lane, now) for lane in forsaken}
+        overdue = [lane for lane, since in self._forsaken_since.items() if now - since >= grace]
+        if overdue:
+            _log.warning("lanes without a living job are woken", lanes=overdue)
+            await asyncio.to_thread(jobs.wake, self._blocking, overdue)
+            for lane in overdue:
+                del self._forsaken_since[lane]
+        return overdue
+
+    async def _forsaken(self) -> list[str]:
+        lanes: dict[bytes, bytes] = await self._client.hgetall(keys.LANES)
+        names = [lane.decode() for lane in lanes]
+        pipeline = self._client.pipeline(transaction=False)
+        for name in names:
+            pipeline.exists(keys.lane(name, "owner"))
+            pipeline.zrange(keys.lane(name, "held"), 0, 0, withscores=True)
+        answers = await pipeline.execute()
+        forsaken = []
+        for name, state, owned, held in zip(names, lanes.values(), answers[::2], answers[1::2], strict=True):
+            resting = state == b"resting" and held and held[0][1] > time.time() * 1000
+            if owned or resting:
+                continue
+            if not await asyncio.to_thread(jobs.has_job, self._blocking, name):
+                forsaken.append(name)
+        return forsaken

@@ -1,0 +1,109 @@
+"""Routes: which events each handler has asked for, as the dispatcher sees it.
+
+Whoever loads handlers publishes their routes in Redis, so that the dispatcher needs no plugin's code,
+and a handler that has vanished from the code keeps getting its deliveries until it is back.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from receiver.pipeline import keys
+from receiver.plugins import ANY, Filter, Handler
+
+SHARDS = 16
+"""Lanes per handler. A conversation's lane must not change while events wait, so this is no setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One handler's wishes, and its lanes."""
+
+    handler: str
+    filter: Filter
+
+    @property
+    def reads_bodies(self) -> bool:
+        """Whether the category alone doesn't decide."""
+        wanted = self.filter
+        return bool(wanted.types or wanted.custom_types or wanted.senders or wanted.bots)
+
+    def matches(self, data: Mapping[str, Any]) -> bool:
+        """Tell whether an event of the right category, with this body, is wanted."""
+        wanted = self.filter
+        return (
+            (not wanted.types or data.get("type") in wanted.types)
+            and (not wanted.custom_types or _inner(data, "channel", "custom_type") in wanted.custom_types)
+            and (not wanted.senders or _inner(data, "sender", "user_id") in wanted.senders)
+            and (not wanted.bots or _inner(data, "bot", "bot_userid") in wanted.bots)
+        )
+
+    def to_json(self) -> bytes:
+        """Return the route as it is published."""
+        return orjson.dumps({"handler": self.handler, "filter": asdict(self.filter)})
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> Route:
+        """Read a published route."""
+        values = orjson.loads(stored)
+        wanted = {name: tuple(value) for name, value in values["filter"].items()}
+        return cls(values["handler"], Filter(**wanted))
+
+
+class RoutingTable:
+    """Finds the routes of an event quickly."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(sorted(routes, key=lambda route: route.handler))
+        self._by_category: dict[str, tuple[Route, ...]] = {}
+
+    def find(self, category: str, body: bytes) -> list[Route]:
+        """Return the routes that want an event of `category` with this body."""
+        candidates = self._by_category.get(category)
+        if candidates is None:
+            candidates = tuple(
+                route
+                for route in self.routes
+                if any(_covers(wanted, category) for wanted in route.filter.categories)
+            )
+            if len(self._by_category) < 10_000:  # a sender of made-up categories must not fill the memory
+                self._by_category[category] = candidates
+        if not any(route.reads_bodies for route in candidates):
+            return list(candidates)
+        data = orjson.loads(body)
+        return [route for route in candidates if not route.reads_bodies or route.matches(data)]
+
+
+def publish(client: Any, handlers: Iterable[Handler]) -> Any:
+    """Make the routes of `handlers` known to the dispatcher. `client` may be of either kind."""
+    routes = {handler.name: Route(handler.name, handler.filter).to_json() for handler in handlers}
+    return client.hset(keys.ROUTES, mapping=routes) if routes else None
+
+
+def lane_of(handler: str, conversation: str) -> str:
+    """Return the name of the lane in which `handler` gets the events of `conversation`."""
+    return f"{handler}/{zlib.crc32(conversation.encode()) % SHARDS}"
+
+
+def handler_of(lane: str) -> str:
+    """Return the handler whose lane this is."""
+    return lane.rpartition("/")[0]
+
+
+def queue_of(handler: str) -> str:
+    """Return the name of the RQ queue on which the drains of `handler` are enqueued."""
+    return f"receiver.{handler}"
+
+
+def _covers(wanted: str, category: str) -> bool:
+    return wanted in (ANY, category) or (wanted.endswith("*") and category.startswith(wanted[:-1]))
+
+
+def _inner(data: Mapping[str, Any], outer: str, name: str) -> Any:
+    value = data.get(outer)
+    return value.get(name) if isinstance(value, dict) else None
