@@ -1,0 +1,226 @@
+"""The ASGI application: routes to status codes, and the lifespan that holds its connections.
+
+An event's road begins here: read the body, let intake judge it, store it, answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from receiver import body, logs, metrics, settings, signature
+from receiver.bot_tokens import BotTokens
+from receiver.errors import NotStored, Rejected, SendbirdError
+from receiver.events.envelope import Envelope
+from receiver.intake import Intake, unknown_path
+from receiver.metrics import IntakeMetrics
+from receiver.pipeline import keys
+from receiver.pipeline.connection import connect
+from receiver.pipeline.inbox import Inbox
+from receiver.sendbird.platform import Platform
+from receiver.settings import Settings
+
+Judge = Callable[[Scope, bytes], Awaitable[Envelope]]
+
+_log = structlog.get_logger("receiver.app")
+
+
+class Receiver:
+    """What one receiver process holds, and the answers it gives."""
+
+    def __init__(self, config: Settings) -> None:
+        if config.redis_url is None:
+            raise settings.missing("redis_url", "The receiver stores every event there before it answers.")
+        secret = config.webhook_secret
+        self.config = config
+        self.client = connect(config.redis_url, timeout=2.0)
+        self.inbox = Inbox(self.client)
+        self.intake = Intake(config.api_keys, secret.get_secret_value() if secret else None)
+        self.platform = (
+            Platform(config.platform_url, config.api_tokens[0].get_secret_value())
+            if config.api_tokens
+            else None
+        )
+        self.bot_tokens = BotTokens(config.bot_tokens, self.platform)
+        self.metrics = IntakeMetrics()
+        self._known_bots: set[str] = set()
+
+    async def judge_webhook(self, scope: Scope, content: bytes) -> Envelope:
+        """Judge a signed webhook."""
+        return self.intake.webhook(body.header(scope["headers"], signature.HEADER), content)
+
+    async def judge_unsigned_webhook(self, scope: Scope, content: bytes) -> Envelope:
+        """Judge a webhook whose URL holds the secret."""
+        return self.intake.unsigned_webhook(scope["path_params"]["secret"], content)
+
+    async def judge_bot_callback(self, scope: Scope, content: bytes) -> Envelope:
+        """Judge a bot callback."""
+        claim = self.intake.bot_claim(content)
+        try:
+            expected = await self.bot_tokens.find(claim.userid)
+        except SendbirdError as error:
+            raise NotStored(f"The bot's token could not be looked up: {error}") from error
+        envelope = self.intake.bot_callback(claim, expected)
+        await self._learn_bot(claim.userid)
+        return envelope
+
+    async def _learn_bot(self, userid: str) -> None:
+        """Remember that this user is a bot, so that webhooks of its messages are marked."""
+        if userid not in self._known_bots:
+            try:
+                await self.client.sadd(keys.BOTS, userid)
+            except (RedisError, OSError, TimeoutError) as error:
+                raise NotStored("the event could not be stored: Redis is away. Try again.") from error
+            self._known_bots.add(userid)
+
+    async def healthz(self, request: Request) -> Response:
+        """The process lives."""
+        return _json(200, {"ok": True})
+
+    async def readyz(self, request: Request) -> Response:
+        """The process can store."""
+        try:
+            await self.inbox.ready()
+        except NotStored as error:
+            return _json(503, {"ready": False, "inbox": str(error)})
+        return _json(200, {"ready": True, "inbox": "ok"})
+
+    async def show_metrics(self, request: Request) -> Response:
+        """What Prometheus reads."""
+        try:
+            length = await self.inbox.length()
+            lanes = int(await self.client.hlen(keys.LANES))
+            stored = await self.client.hgetall(keys.STATS)
+        except (RedisError, OSError, TimeoutError) as error:
+            return _json(503, _refusal("not_ready", f"Redis is away: {type(error).__name__}"))
+        stats = {name.decode(): int(value) for name, value in stored.items()}
+        page = metrics.render(self.metrics, length, lanes, stats)
+        return Response(page, media_type=metrics.CONTENT_TYPE)
+
+
+class Endpoint:
+    """One POST route: a bare ASGI application, since every event passes it."""
+
+    def __init__(self, receiver: Receiver, path: str, judge: Judge) -> None:
+        self._receiver = receiver
+        self._path = path
+        self._judge = judge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        config = self._receiver.config
+        try:
+            content = await body.read(
+                receive, scope["headers"], limit=config.max_body, patience=config.body_timeout
+            )
+            arrived = time.perf_counter()
+            envelope = await self._judge(scope, content)
+            await self._receiver.inbox.append(envelope)
+        except ClientDisconnect:
+            self._count("disconnected")
+        except Rejected as rejected:
+            self._count(rejected.code)
+            unread = rejected.status in (408, 413)
+            await _answer(send, rejected.status, _refusal(rejected.code, rejected.message), close=unread)
+        except NotStored as error:
+            self._count("not_stored")
+            retry_after = str(error.retry_after).encode()
+            await _answer(
+                send, 503, _refusal("not_stored", str(error)), extra=[(b"retry-after", retry_after)]
+            )
+        else:
+            self._receiver.metrics.stored.observe(time.perf_counter() - arrived)
+            self._count("accepted")
+            await _answer(send, 200, {"accepted": True, "id": envelope.id, "stored": "inbox"})
+
+    def _count(self, outcome: str) -> None:
+        self._receiver.metrics.requests.labels(self._path, outcome).inc()
+
+
+async def _answer(
+    send: Send,
+    status: int,
+    content: dict[str, Any],
+    *,
+    close: bool = False,
+    extra: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    encoded = orjson.dumps(content)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(encoded)).encode()),
+        *(extra or ()),
+    ]
+    if close:  # the rest of the body is still on its way, and nobody will read it
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": encoded})
+
+
+def _refusal(code: str, message: str) -> dict[str, Any]:
+    return {"error": True, "code": code, "message": message}
+
+
+def _json(status: int, content: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(content), status_code=status, media_type="application/json")
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        refusal = _refusal("method_not_allowed", f"{request.method} is not understood here. Send a POST.")
+    else:
+        rejected = unknown_path()
+        refusal = _refusal(rejected.code, rejected.message)
+    response = _json(error.status_code, refusal)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def create(config: Settings | None = None) -> Starlette:
+    """Return the application; the settings are read if none are given. (uvicorn calls this factory.)
+
+    Raises:
+        SettingsError: a setting is wrong or missing.
+    """
+    if config is None:
+        config = settings.load()
+        logs.configure(config.log_format)
+    receiver = Receiver(config)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(receiver.client.aclose)
+            if receiver.platform is not None:
+                stack.push_async_callback(receiver.platform.aclose)
+            yield
+
+    def post(path: str, judge: Judge) -> Route:
+        return Route(path, Endpoint(receiver, path, judge), methods=["POST"])
+
+    app = Starlette(
+        routes=[
+            post("/sendbird/webhook", receiver.judge_webhook),
+            post("/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook),
+            post("/sendbird/bot", receiver.judge_bot_callback),
+            Route("/healthz", receiver.healthz),
+            Route("/readyz", receiver.readyz),
+            Route("/metrics", receiver.show_metrics),
+        ],
+        exception_handlers={HTTPException: _explain},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app

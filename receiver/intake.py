@@ -1,0 +1,152 @@
+"""Intake: headers and bytes in, an accepted envelope or a rejection out. No I/O.
+
+It proves where a request comes from, and reads just what the road needs to know: the category, the
+conversation, the identity. Everything else is left to the handler's side, so that an odd payload is
+stored all the same.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from receiver import signature
+from receiver.errors import Rejected
+from receiver.events.catalogue import Unclassifiable, classify
+from receiver.events.envelope import Envelope, Source
+
+BOT_CATEGORY = "bot_message_notification"
+
+
+def new_id(received: int) -> str:
+    """Return a new event id: 12 hex digits of the time of receipt (ms), and 12 of chance."""
+    return f"{received:012x}{secrets.randbits(48):012x}"
+
+
+@dataclass(frozen=True, slots=True)
+class BotClaim:
+    """What a bot callback says of its origin, before that is proved."""
+
+    userid: str
+    token: str
+    data: dict[str, Any]
+    body: bytes
+
+
+class Intake:
+    """Accepts or rejects requests.
+
+    `keys` are the API tokens under which webhooks may be signed; `secret` lets unsigned ones in.
+    """
+
+    def __init__(self, keys: Iterable[bytes], secret: str | None = None) -> None:
+        self._keys = tuple(keys)
+        self._secret = secret.encode() if secret else None
+
+    def webhook(self, given: bytes | None, body: bytes) -> Envelope:
+        """Accept a signed webhook. `given` is its `x-sendbird-signature`.
+
+        Raises:
+            Rejected: unsigned, bad_signature or malformed.
+        """
+        if given is None:
+            raise Rejected(
+                401,
+                "unsigned",
+                "The request has no x-sendbird-signature. Sendbird signs its webhooks; send 2016-style, "
+                "unsigned ones to /sendbird/webhook/<RECEIVER_WEBHOOK_SECRET>.",
+            )
+        if not signature.verify(self._keys, body, given):
+            raise Rejected(
+                401,
+                "bad_signature",
+                "x-sendbird-signature is not the HMAC-SHA256 of this body under any token in "
+                "SENDBIRD_API_TOKEN. It must be the application's master API token, and the body must "
+                "arrive unchanged.",
+            )
+        return self._envelope("webhook", _parse(body), body)
+
+    def unsigned_webhook(self, given: str, body: bytes) -> Envelope:
+        """Accept an unsigned webhook whose URL ends in the secret.
+
+        Raises:
+            Rejected: unknown_path (as if there were nothing here) or malformed.
+        """
+        if self._secret is None or not hmac.compare_digest(given.encode(), self._secret):
+            raise unknown_path()
+        return self._envelope("webhook", _parse(body), body)
+
+    def bot_claim(self, body: bytes) -> BotClaim:
+        """Read which bot a callback is for, and the token that is to prove its origin.
+
+        Raises:
+            Rejected: malformed, or bad_bot_token where there is none.
+        """
+        data = _parse(body)
+        bot = data.get("bot")
+        userid = bot.get("bot_userid") if isinstance(bot, dict) else None
+        token = bot.get("bot_token") if isinstance(bot, dict) else None
+        if not (isinstance(userid, str) and userid and isinstance(token, str) and token):
+            raise Rejected(
+                401, "bad_bot_token", "A bot callback names its bot in bot.bot_userid and bot.bot_token."
+            )
+        return BotClaim(userid, token, data, body)
+
+    def bot_callback(self, claim: BotClaim, expected: str | None) -> Envelope:
+        """Accept the callback behind `claim` if its token is the `expected` one.
+
+        Raises:
+            Rejected: bad_bot_token or malformed.
+        """
+        genuine = hmac.compare_digest(claim.token.encode(), (expected or "").encode())
+        if expected is None or not genuine:
+            raise Rejected(
+                401,
+                "bad_bot_token",
+                f"bot.bot_token is not the token of the bot {claim.userid[:100]!r}. Name it in "
+                "SENDBIRD_BOT_TOKENS, or set SENDBIRD_API_TOKEN so that it can be looked up.",
+            )
+        return self._envelope("bot", claim.data, claim.body)
+
+    def _envelope(self, source: Source, data: dict[str, Any], body: bytes) -> Envelope:
+        try:
+            found = classify(data)
+        except Unclassifiable as error:
+            raise Rejected(400, "malformed", str(error)) from None
+        received = time.time_ns() // 1_000_000
+        event_id = new_id(received)
+        return Envelope(
+            id=event_id,
+            source=source,
+            category=found.category,
+            conversation=found.conversation or event_id,
+            identity=found.identity,
+            received=received,
+            body=body,
+        )
+
+
+def unknown_path() -> Rejected:
+    """Return the rejection of a path that leads nowhere."""
+    return Rejected(
+        404,
+        "unknown_path",
+        "There is nothing here. Webhooks go to /sendbird/webhook, bot callbacks to /sendbird/bot.",
+    )
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Rejected(400, "malformed", f"The body is not JSON: {error.msg} at byte {error.pos}.") from None
+    if not isinstance(data, dict):
+        kind = type(data).__name__
+        raise Rejected(400, "malformed", f"The body must be a JSON object with a category, not a {kind}.")
+    return data
