@@ -238,3 +238,9 @@ def _explain(error: ValidationError) -> str:
         said = problem["msg"].removeprefix("Value error, ")
         lines.append(f"{field.alias} is wrong: {said}. A right value: {(field.examples or ['?'])[0]}")
     return "\n".join(lines)
+
+
+def missing(field_name: str, why: str) -> SettingsError:
+    """Return the error that says that the setting behind `field_name` is needed, and why."""
+    field = Settings.model_fields[field_name]
+    return SettingsError(f"{field.alias} is not set. {why} A right value: {(field.examples or ['?'])[0]}")

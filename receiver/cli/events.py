@@ -1,0 +1,174 @@
+"""`receiver events`: what came in, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.json import JSON
+from rich.table import Table
+from rich.text import Text
+
+from receiver.cli.output import OUT, iso_time, print_json, show_time, with_redis
+from receiver.errors import ReceiverError
+from receiver.events.envelope import Envelope
+from receiver.pipeline import deliveries
+from receiver.pipeline.connection import Client
+from receiver.pipeline.deliveries import Delivery, History
+from receiver.pipeline.inbox import Inbox
+
+STYLES = {"done": "green", "dead": "bold red", "retrying": "yellow", "skipped": "dim", "waiting": "cyan"}
+MASK = "***"
+
+events = typer.Typer(help="Show what came in, and what became of it.", no_args_is_help=False)
+
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show what comes in from now on, until Ctrl-C.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")]
+Category = Annotated[str | None, typer.Option(help="Only this category; group_channel:* for a prefix.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one event a line.")]
+
+
+@events.callback(invoke_without_command=True)
+def default(
+    context: typer.Context,
+    follow: Follow = False,
+    limit: Limit = 20,
+    category: Category = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what came in, and what became of it.
+
+    receiver events                      the latest ones
+    receiver events --follow             those that come in from now on
+    receiver events show ID              one event: its body, its deliveries, every attempt
+    """
+    if context.invoked_subcommand is None:
+        list_(follow=follow, limit=limit, category=category, as_json=as_json)
+
+
+@events.command("list")
+def list_(
+    follow: Follow = False, limit: Limit = 20, category: Category = None, as_json: AsJson = False
+) -> None:
+    """List the latest events, newest last; or follow what comes in."""
+    if follow:
+        with_redis(lambda client: _follow(client, category, as_json))
+        return
+    found = with_redis(lambda client: _latest(client, limit, category))
+    if not (found or as_json):
+        OUT.print("No events yet. Send one: receiver trigger group_channel:message_send")
+    for envelope, history in found:
+        _print_line(envelope, history, as_json)
+
+
+@events.command("show")
+def show(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The id that the receiver answered.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show one event: its body, its deliveries, every attempt."""
+    envelope, history = with_redis(lambda client: _find(client, event_id))
+    if as_json:
+        print_json({**_summary(envelope, history), "body": _body(envelope)})
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("Id", envelope.id)
+    table.add_row("Category", Text(envelope.category))
+    table.add_row("Conversation", Text(envelope.conversation))
+    table.add_row("Identity", Text(envelope.identity or "none: its body carries none"))
+    table.add_row("Received", f"{show_time(envelope.received)} by {envelope.source}")
+    if history.repeats:
+        table.add_row("Repeats", f"the event at {history.repeats}; no handler was run")
+    OUT.print(table)
+    for delivery in history.deliveries:
+        _print_delivery(delivery)
+    OUT.print("\nBody", style="bold")
+    OUT.print(JSON(orjson.dumps(_body(envelope)).decode()))
+
+
+async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History]]:
+    inbox = Inbox(client)
+    wanted = await inbox.latest(limit if category is None else max(limit * 50, 1000))
+    wanted = [(entry, one) for entry, one in wanted if _covers(category, one.category)][:limit]
+    histories = await deliveries.load(client, [entry for entry, _ in wanted])
+    pairs = [(envelope, history) for (_, envelope), history in zip(wanted, histories, strict=True)]
+    return list(reversed(pairs))
+
+
+async def _follow(client: Client, category: str | None, as_json: bool) -> None:
+    async for _, envelope in Inbox(client).follow():
+        if _covers(category, envelope.category):
+            _print_line(envelope, History(()), as_json)
+
+
+async def _find(client: Client, event_id: str) -> tuple[Envelope, History]:
+    found = await Inbox(client).find(event_id)
+    if found is None:
+        raise ReceiverError(
+            f"there is no event {event_id}. Ids have 24 hex digits; `receiver events` lists the latest. "
+            "Finished events are kept for RECEIVER_RETENTION."
+        )
+    entry, envelope = found
+    [history] = await deliveries.load(client, [entry])
+    return envelope, history
+
+
+def _covers(wanted: str | None, category: str) -> bool:
+    if wanted is None:
+        return True
+    return category.startswith(wanted[:-1]) if wanted.endswith("*") else category == wanted
+
+
+def _print_line(envelope: Envelope, history: History, as_json: bool) -> None:
+    if as_json:
+        print_json(_summary(envelope, history), lines=True)
+        return
+    line = Text.assemble(
+        (show_time(envelope.received), "dim"), "  ", envelope.id, "  ", (envelope.category, "bold"), "  "
+    )
+    line.append(envelope.conversation)
+    if history.repeats:
+        line.append("  repeated", "dim")
+    for delivery in history.deliveries:
+        line.append(f"  {delivery.handler} ")
+        line.append(delivery.status, STYLES.get(delivery.status, ""))
+    OUT.print(line, soft_wrap=True)
+
+
+def _print_delivery(delivery: Delivery) -> None:
+    OUT.print(
+        Text.assemble(
+            "\n", (delivery.handler, "bold"), "  ", (delivery.status, STYLES.get(delivery.status, ""))
+        )
+    )
+    for attempt in delivery.attempts:
+        took = f" after {attempt.took:g} ms" if attempt.took is not None else ""
+        said = f": {attempt.error}" if attempt.error else ""
+        OUT.print(Text(f"  {attempt.number}. {show_time(attempt.ended)}  {attempt.outcome}{took}{said}"))
+        if attempt.traceback:
+            OUT.print(Text(attempt.traceback, style="dim"))
+
+
+def _summary(envelope: Envelope, history: History) -> dict[str, Any]:
+    return {
+        "id": envelope.id,
+        "category": envelope.category,
+        "conversation": envelope.conversation,
+        "identity": envelope.identity or None,
+        "source": envelope.source,
+        "received": iso_time(envelope.received),
+        "repeats": history.repeats,
+        "deliveries": list(history.deliveries),
+    }
+
+
+def _body(envelope: Envelope) -> Any:
+    """Return the body with the bot's token masked."""
+    body = orjson.loads(envelope.body)
+    bot = body.get("bot")
+    if isinstance(bot, dict) and "bot_token" in bot:
+        bot["bot_token"] = MASK
+    return body

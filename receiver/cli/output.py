@@ -1,0 +1,60 @@
+"""What the verbs that print data share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import orjson
+import redis
+import typer
+from rich.console import Console
+
+from receiver import settings
+from receiver.errors import ReceiverError
+from receiver.pipeline.connection import Client, connect
+
+OUT = Console()
+Result = TypeVar("Result")
+
+
+def print_json(data: Any, *, lines: bool = False) -> None:
+    """Print `data` as JSON: indented, or on one line where many follow each other."""
+    typer.echo(orjson.dumps(data, option=0 if lines else orjson.OPT_INDENT_2).decode())
+
+
+def show_time(milliseconds: int) -> str:
+    """Return a time of day that a person can read, in the machine's zone."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def iso_time(milliseconds: int) -> str:
+    """Return a time that a program can read."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def with_redis(work: Callable[[Client], Awaitable[Result]]) -> Result:
+    """Run `work` with a client of the configured Redis.
+
+    Raises:
+        SettingsError: none is configured.
+        ReceiverError: it doesn't answer.
+    """
+    url = settings.load().redis_url
+    if url is None:
+        raise settings.missing("redis_url", "The events are there. (`receiver dev` prints its own.)")
+
+    async def run() -> Result:
+        client = connect(url)
+        try:
+            return await work(client)
+        finally:
+            await client.aclose()
+
+    try:
+        return asyncio.run(run())
+    except (redis.RedisError, OSError) as error:
+        raise ReceiverError(f"RECEIVER_REDIS_URL={url} does not answer: {error}") from None

