@@ -15,7 +15,9 @@ from uuid import uuid4
 import orjson
 import redis
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from receiver.pipeline import jobs, keys
 from receiver.pipeline.connection import Client, Script
@@ -61,12 +63,18 @@ class Dispatcher:
         while not self.stopping.is_set():
             try:
                 await self._step()
-            except (RedisError, OSError, TimeoutError) as error:
-                _log.warning("Redis is away; the dispatcher waits", error=type(error).__name__)
-                self._leading = False
-                await self._pause(1.0)
+            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+                _log.warning("Redis is away; the dispatcher waits", error=str(error))
+                await self._stand_back()
+            except RedisError:
+                _log.exception("Redis refused something; the dispatcher tries again")
+                await self._stand_back()
         with suppress(RedisError, OSError, TimeoutError):  # a lease that stays expires by itself
             await self._resign.run(self._client, [keys.LEASE], [self.token])
+
+    async def _stand_back(self) -> None:
+        self._leading = False
+        await self._pause(1.0)
 
     async def _step(self) -> None:
         if not await self._hold_lease():

@@ -46,6 +46,8 @@ class Housekeeper:
         cursor = await self._client.get(keys.CURSOR)
         oldest = await self._oldest.run(self._client, [keys.LANES], [keys.PREFIX])
         limit = min(limit, *(_order(entry) for entry in (cursor or b"0-0", oldest) if entry))
+        if limit <= (0, 0):
+            return 0
         dropped = 0
         while found := await self._client.xrange(keys.INBOX, max=f"({limit[0]}-{limit[1]}", count=PAGE):
             entries = [entry.decode() for entry, _ in found]
