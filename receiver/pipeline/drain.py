@@ -89,6 +89,7 @@ class Drain:
         self._held: list[Conversation] = []
         self._taken = 0
         self._renewed = time.monotonic()
+        self._slice_end = self._renewed + SLICE
         self._running: set[asyncio.Task[None]] = set()
         self._progress = asyncio.Event()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -116,9 +117,9 @@ class Drain:
         self._progress.set()
 
     async def _run(self) -> Release:
-        slice_end = time.monotonic() + SLICE
+        self._slice_end = time.monotonic() + SLICE
         while True:
-            leaving = self._around.stopping or time.monotonic() >= slice_end
+            leaving = self._leaving()
             if leaving:
                 self._give_back()
             operations = self._operations()
@@ -132,6 +133,10 @@ class Drain:
                 left = await self._lane.release(now_ms(), give_way=leaving)
                 if leaving or left.state != "more":
                     return left
+
+    def _leaving(self) -> bool:
+        """Whether the drain is to begin nothing more: its slice is over, or its process ends."""
+        return self._around.stopping or time.monotonic() >= self._slice_end
 
     def _room(self) -> int:
         """Return how many more events to take."""
@@ -215,6 +220,8 @@ class Drain:
     async def _run_conversation(self, conversation: Conversation) -> None:
         try:
             while conversation.waiting:
+                if self._leaving():
+                    return
                 taken = conversation.waiting.popleft()
                 wait = await self._deliver(taken)
                 if wait is not None:

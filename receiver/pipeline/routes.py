@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
+import redis
 
 from receiver.pipeline import keys
 from receiver.plugins import ANY, Filter, Handler
@@ -79,10 +80,11 @@ class RoutingTable:
         return [route for route in candidates if not route.reads_bodies or route.matches(data)]
 
 
-def publish(client: Any, handlers: Iterable[Handler]) -> Any:
-    """Make the routes of `handlers` known to the dispatcher. `client` may be of either kind."""
+def publish(client: redis.Redis, handlers: Iterable[Handler]) -> None:
+    """Make the routes of `handlers` known to the dispatcher."""
     routes = {handler.name: Route(handler.name, handler.filter).to_json() for handler in handlers}
-    return client.hset(keys.ROUTES, mapping=routes) if routes else None
+    if routes:
+        client.hset(keys.ROUTES, mapping=routes)
 
 
 def lane_of(handler: str, conversation: str) -> str:

@@ -1,0 +1,89 @@
+"""The road in small: an inbox, a dispatcher and drains, in one process, on a real Redis."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from receiver.events.envelope import Envelope
+from receiver.intake import new_id
+from receiver.pipeline import deliveries, keys, routes
+from receiver.pipeline.dispatcher import Dispatcher
+from receiver.pipeline.drain import Drain
+from receiver.pipeline.inbox import Inbox
+from receiver.pipeline.lanes import Lane
+from receiver.plugins import Handlers
+
+CATEGORY = "group_channel:message_send"
+
+
+class Road:
+    """Appends events, dispatches them, drains lanes, and tells what became of them."""
+
+    bots = frozenset()
+    sendbird = None
+
+    def __init__(self, client, blocking):
+        self.client = client
+        self.blocking = blocking
+        self.inbox = Inbox(client)
+        self.handlers = Handlers("test")
+        self.stopping = False
+        self.dispatcher = self.another_dispatcher()
+
+    def another_dispatcher(self):
+        return Dispatcher(self.client, self.blocking, dedupe_window=60, retention=3600)
+
+    async def append(self, conversation="c1", *, identity="", category=CATEGORY, received=1, **body):
+        """Store an event and return its id."""
+        envelope = Envelope(
+            id=new_id(received),
+            source="webhook",
+            category=category,
+            conversation=conversation,
+            identity=identity,
+            received=received,
+            body=orjson.dumps({"category": category, **body}),
+        )
+        await self.inbox.append(envelope)
+        return envelope.id
+
+    async def lead(self, dispatcher=None):
+        """Publish the routes, and make a dispatcher the leader."""
+        dispatcher = dispatcher or self.dispatcher
+        routes.publish(self.blocking, self.handlers)
+        dispatcher._renewed = 0.0
+        return await dispatcher._hold_lease()
+
+    async def dispatch(self):
+        """Dispatch all that the inbox holds."""
+        assert await self.lead()
+        while await self.dispatcher.dispatch_once():
+            pass
+
+    async def lanes(self):
+        return sorted(lane.decode() for lane in await self.client.hkeys(keys.LANES))
+
+    def drain_of(self, lane):
+        handler = next(one for one in self.handlers if one.name == routes.handler_of(lane))
+        return Drain(Lane(self.client, lane), handler, self)
+
+    async def drain(self):
+        """Drain every lane once; return how each was left."""
+        return {lane: await self.drain_of(lane).run() for lane in await self.lanes()}
+
+    async def history(self, event_id):
+        """Return what happened to an event."""
+        entry, _ = await self.inbox.find(event_id)
+        [history] = await deliveries.load(self.client, [entry])
+        return history
+
+    async def delivery(self, event_id):
+        """Return the only delivery of an event."""
+        [delivery] = (await self.history(event_id)).deliveries
+        return delivery
+
+
+@pytest.fixture
+async def road(client, blocking):
+    return Road(client, blocking)

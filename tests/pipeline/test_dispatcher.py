@@ -1,0 +1,194 @@
+"""The dispatcher: from the inbox into lanes, once, in order, by one leader."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from receiver.pipeline import keys, routes
+from receiver.pipeline.deliveries import Delivery
+
+
+def add_handler(road, name="h", **options):
+    async def handler(event, context):
+        pass
+
+    road.handlers.on("*", name=name, **options)(handler)
+    return f"test.{name}"
+
+
+async def queued(road, lane):
+    return [entry.decode() for entry in await road.client.lrange(keys.lane(lane, "queue"), 0, -1)]
+
+
+async def test_events_reach_the_lane_of_their_conversation_in_order(road):
+    """All events of a conversation stand in one lane, in the order of the inbox."""
+    name = add_handler(road)
+    for n in range(5):
+        await road.append("c1", n=n)
+        await road.append("c2", n=n)
+    await road.dispatch()
+    lane = routes.lane_of(name, "c1")
+    entries = [(entry, one) for entry, one in reversed(await road.inbox.latest(20))]
+    expected = [entry for entry, one in entries if routes.lane_of(name, one.conversation) == lane]
+    assert await queued(road, lane) == expected
+
+
+async def test_every_handler_gets_its_own_delivery(road):
+    """An event that two handlers want stands in the lanes of both."""
+    names = [add_handler(road, "one"), add_handler(road, "two")]
+    event_id = await road.append()
+    await road.dispatch()
+    history = await road.history(event_id)
+    assert history.deliveries == tuple(Delivery(name, "waiting", ()) for name in names)
+
+
+async def test_an_event_that_nobody_wants_leaves_no_trace(road):
+    """An event without takers is dispatched, and costs nothing but its place in the inbox."""
+
+    async def handler(event, context):
+        pass
+
+    road.handlers.on("user:block")(handler)
+    event_id = await road.append()
+    await road.dispatch()
+    assert await road.lanes() == []
+    assert (await road.history(event_id)).deliveries == ()
+
+
+async def test_a_repeat_runs_no_handler_and_names_the_original(road):
+    """A second event with the same identity is marked as a repeat of the first, and goes nowhere."""
+    name = add_handler(road)
+    await road.append(identity="m|1")
+    repeat = await road.append(identity="m|1")
+    await road.dispatch()
+    entries = [entry for entry, _ in reversed(await road.inbox.latest(2))]
+    assert await queued(road, routes.lane_of(name, "c1")) == entries[:1]
+    history = await road.history(repeat)
+    assert history.repeats == entries[0]
+    assert history.deliveries == ()
+    assert await road.client.hget(keys.STATS, "repeated") == b"1"
+
+
+async def test_events_without_identity_are_never_repeats(road):
+    """Equal bodies that carry no identity are different events."""
+    name = add_handler(road)
+    for _ in range(3):
+        await road.append()
+    await road.dispatch()
+    assert len(await queued(road, routes.lane_of(name, "c1"))) == 3
+
+
+async def test_an_identity_is_forgotten_after_the_window(road):
+    """The memory of an identity expires with the dedupe window."""
+    add_handler(road)
+    await road.append(identity="m|1")
+    await road.dispatch()
+    assert 0 < await road.client.ttl(keys.PREFIX + "seen:m|1") <= 60
+
+
+async def test_a_sleeping_lane_is_woken_once(road, blocking):
+    """The first events of a lane enqueue one drain, and later ones none, until the lane is empty."""
+    name = add_handler(road)
+    queue = Queue(routes.queue_of(name), connection=blocking, serializer=JSONSerializer)
+    for _ in range(3):
+        await road.append()
+        await road.dispatch()
+    [job] = queue.jobs
+    assert job.args == [routes.lane_of(name, "c1")]
+    await road.drain()
+    await road.append()
+    await road.dispatch()
+    assert len(queue.jobs) == 2
+
+
+async def test_rq_jobs_hold_json_and_expire(road, blocking):
+    """A drain's RQ job is JSON, keeps no result, and a failed one is gone within the hour."""
+    name = add_handler(road)
+    await road.append()
+    await road.dispatch()
+    [job] = Queue(routes.queue_of(name), connection=blocking, serializer=JSONSerializer).jobs
+    assert orjson.loads(job.data)[0] == "receiver.pipeline.worker.drain"
+    assert job.result_ttl == 0
+    assert job.failure_ttl == 3600
+
+
+async def test_one_dispatcher_leads_at_a_time(road):
+    """While one dispatcher holds the lease another doesn't get it; when it resigns, it does."""
+    add_handler(road)
+    other = road.another_dispatcher()
+    assert await road.lead()
+    assert not await road.lead(other)
+    road.dispatcher.stopping.set()
+    await road.dispatcher.run()
+    assert await road.lead(other)
+
+
+async def test_a_paused_leader_can_neither_repeat_nor_skip(road):
+    """What a leader read before it was paused is not dispatched once another has taken over."""
+    name = add_handler(road)
+    for _ in range(3):
+        await road.append()
+    assert await road.lead()
+    await road.client.delete(keys.LEASE)  # its lease ran out while it was paused
+    other = road.another_dispatcher()
+    assert await road.lead(other)
+    assert await road.dispatcher.dispatch_once() == 0
+    assert not road.dispatcher._leading
+    assert await other.dispatch_once() == 3
+    assert len(await queued(road, routes.lane_of(name, "c1"))) == 3
+
+
+async def test_a_leader_with_an_old_cursor_is_fenced(road):
+    """Even with its lease back, a leader whose cursor is behind dispatches nothing twice."""
+    name = add_handler(road)
+    await road.append()
+    assert await road.lead()
+    await road.client.set(keys.CURSOR, (await road.inbox.latest(1))[0][0])  # somebody was quicker
+    assert await road.dispatcher.dispatch_once() == 0
+    assert await queued(road, routes.lane_of(name, "c1")) == []
+
+
+async def test_events_wait_for_the_first_handler(road):
+    """While no handler is known at all, events stay undispatched in the inbox."""
+    await road.append()
+    assert await road.lead()
+    assert await road.dispatcher.dispatch_once() == 0
+    assert await road.client.get(keys.CURSOR) is None
+
+
+async def test_new_routes_are_learned_while_it_runs(road):
+    """A handler that is published later gets the events from then on."""
+    add_handler(road, "one")
+    await road.append()
+    await road.dispatch()
+    late = add_handler(road, "late")
+    event_id = await road.append()
+    await road.dispatch()
+    assert late in {delivery.handler for delivery in (await road.history(event_id)).deliveries}
+
+
+async def test_an_entry_without_json_stops_nothing(road):
+    """An inbox entry that somebody wrote by hand is passed over."""
+    add_handler(road, type="MESG")
+    fields = {name: "x" for name in keys.FIELDS}
+    await road.client.xadd(keys.INBOX, {**fields, "received": 1, "body": "no json"})
+    event_id = await road.append(type="MESG")
+    await road.dispatch()
+    assert (await road.delivery(event_id)).status == "waiting"
+
+
+async def test_it_runs_until_it_is_stopped(road):
+    """`run` leads, dispatches what comes, and gives its lease back when it is told to stop."""
+    name = add_handler(road)
+    routes.publish(road.blocking, road.handlers)
+    running = asyncio.create_task(road.dispatcher.run())
+    await road.append()
+    while not await queued(road, routes.lane_of(name, "c1")):
+        await asyncio.sleep(0.01)
+    road.dispatcher.stopping.set()
+    await running
+    assert await road.client.get(keys.LEASE) is None
