@@ -174,7 +174,7 @@ async def test_new_routes_are_learned_while_it_runs(road):
 async def test_an_entry_without_json_stops_nothing(road):
     """An inbox entry that somebody wrote by hand is passed over."""
     add_handler(road, type="MESG")
-    fields = {name: "x" for name in keys.FIELDS}
+    fields = dict.fromkeys(keys.FIELDS, "x")
     await road.client.xadd(keys.INBOX, {**fields, "received": 1, "body": "no json"})
     event_id = await road.append(type="MESG")
     await road.dispatch()

@@ -542,7 +542,7 @@ async def test_only_the_event_that_kills_alone_is_blamed(road):
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_no_fault_loses_repeats_or_reorders(road, seed):
-    """Whatever mixture of failures, crashes and stops: each event is done once, each conversation in order."""
+    """Whatever fails, crashes or stops: each event is done once, each conversation in order."""
     chance = random.Random(seed)
     order = []
 

@@ -29,7 +29,9 @@ def envelope(body=b"{}", **values):
 async def test_an_envelope_comes_back_as_it_was(client):
     """What was appended is read back the same, bytes and all."""
     inbox = Inbox(client)
-    stored = envelope(b'{"a":"\\u00e9\\/"}', identity="i|1", conversation="ch\u00e9", received=1_700_000_000_123)
+    stored = envelope(
+        b'{"a":"\\u00e9\\/"}', identity="i|1", conversation="ch\u00e9", received=1_700_000_000_123
+    )
     await inbox.append(stored)
     [(_, found)] = await inbox.latest(1)
     assert found == stored

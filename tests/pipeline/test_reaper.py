@@ -1,0 +1,77 @@
+"""The reaper: a lane that holds events but has no living job gets a new one."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from receiver.pipeline import jobs, keys, routes
+from receiver.pipeline.reaper import Reaper
+
+
+@pytest.fixture
+async def waiting(road):
+    """A lane with one event and its RQ job; gives the lane's name and its queue."""
+
+    async def handler(event, context):
+        context.retry_after(3600)
+
+    road.handlers.on("*", name="h")(handler)
+    await road.append()
+    await road.dispatch()
+    lane = routes.lane_of("test.h", "c1")
+    return lane, Queue(routes.queue_of("test.h"), connection=road.blocking, serializer=JSONSerializer)
+
+
+async def test_a_lane_whose_job_waits_is_left_alone(road, waiting):
+    """While a drain waits in its RQ queue, nothing is done."""
+    _, queue = waiting
+    assert await Reaper(road.client, road.blocking).reap(grace=0) == []
+    assert len(queue.jobs) == 1
+
+
+async def test_a_lane_that_lost_its_job_gets_a_new_one(road, waiting):
+    """A job that vanished between queue and worker is replaced."""
+    lane, queue = waiting
+    queue.empty()
+    assert await Reaper(road.client, road.blocking).reap(grace=0) == [lane]
+    assert [job.args for job in queue.jobs] == [[lane]]
+
+
+async def test_a_lane_gets_time_before_it_is_woken(road, waiting):
+    """A lane that looks forsaken for a moment may just have its job on its way."""
+    _, queue = waiting
+    queue.empty()
+    reaper = Reaper(road.client, road.blocking)
+    assert await reaper.reap(grace=3600) == []
+    assert queue.jobs == []
+
+
+async def test_a_lane_with_an_owner_is_left_alone(road, waiting):
+    """A running drain needs no second one."""
+    lane, queue = waiting
+    queue.empty()
+    await road.client.set(keys.lane(lane, "owner"), "somebody")
+    assert await Reaper(road.client, road.blocking).reap(grace=0) == []
+
+
+async def test_a_resting_lane_sleeps_until_it_is_due(road, waiting):
+    """A lane that waits for a retry is woken only when its time has passed."""
+    lane, queue = waiting
+    await road.drain()
+    queue.empty()
+    reaper = Reaper(road.client, road.blocking)
+    assert await reaper.reap(grace=0) == []
+    await road.client.zadd(keys.lane(lane, "held"), {"c1": time.time() * 1000 - 1})
+    assert await reaper.reap(grace=0) == [lane]
+
+
+async def test_a_scheduled_drain_is_kept_by_rqs_scheduler(road, waiting):
+    """A retry is a scheduled RQ job, at the whole second after its time."""
+    lane, queue = waiting
+    jobs.wake_at(road.blocking, lane, 1_900_000_000_001)
+    [job_id] = queue.scheduled_job_registry.get_job_ids()
+    assert queue.scheduled_job_registry.get_scheduled_time(job_id).timestamp() == 1_900_000_001

@@ -1,0 +1,163 @@
+"""Workers as processes: RQ's pool, a plain `rq worker`, crashes and clean ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from receiver.pipeline import keys
+from tests.processes import receiver, running, wait_for
+
+PLUGIN = '''
+import asyncio, os
+from receiver import Context, Event, Handlers
+
+handlers = Handlers("plug")
+
+
+@handlers.on("*")
+async def note(event: Event, context: Context) -> None:
+    """Write down what came."""
+    hang = "{folder}/hang"
+    with open("{folder}/begun", "a") as begun:
+        begun.write(f"{{event.conversation}} {{event.raw['n']}} {{os.getpid()}}\\n")
+    while os.path.exists(hang):
+        await asyncio.sleep(0.02)
+    with open("{folder}/seen", "a") as seen:
+        seen.write(f"{{event.conversation}} {{event.raw['n']}} {{os.getpid()}}\\n")
+'''
+
+
+class Site:
+    """A folder with a plugin outside the project, and the settings of its workers."""
+
+    def __init__(self, folder, redis_url, road):
+        self.folder = folder
+        self.road = road
+        self.plugin = folder / "my_plugin.py"
+        self.plugin.write_text(PLUGIN.format(folder=folder))
+        self.environment = {
+            "RECEIVER_REDIS_URL": redis_url,
+            "RECEIVER_HANDLERS": str(self.plugin),
+            "SENDBIRD_APP_ID": "A",
+            "SENDBIRD_API_TOKEN": "t",
+        }
+
+    def lines(self, name="seen"):
+        path = self.folder / name
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def seen(self):
+        return [(conversation, int(n)) for conversation, n, _ in self.lines()]
+
+    def work(self, *arguments):
+        return running(receiver("work", *arguments), self.environment, self.folder / "work.log")
+
+
+@pytest.fixture
+async def site(tmp_path, redis_url, road):
+    return Site(tmp_path, redis_url, road)
+
+
+async def test_a_pool_handles_what_comes_in_order(site):
+    """`receiver work` dispatches and handles everything, each conversation in order."""
+    with site.work("--workers", 2) as work:
+        for n in range(50):
+            await site.road.append(f"c{n % 5}", n=n)
+        wait_for(lambda: len(site.seen()) == 50, what="50 handled events")
+        assert work.stop() == 0
+    for number in range(5):
+        mine = [n for name, n in site.seen() if name == f"c{number}"]
+        assert mine == sorted(mine)
+
+
+@pytest.mark.parametrize("how", [["-w", "rq.SimpleWorker"], []], ids=["simple", "forking"])
+async def test_a_plain_rq_worker_runs_the_handlers(site, how):
+    """`rq worker`, started with RQ's own command, drains lanes; the pool's part is then to dispatch."""
+    rq = str(Path(sys.executable).with_name("rq"))
+    url = site.environment["RECEIVER_REDIS_URL"]
+    command = [rq, "worker", "--url", url, "--serializer", "json", *how, "receiver.plug.note"]
+    with site.work("--workers", 0), running(command, site.environment, site.folder / "rq.log"):
+        for n in range(20):
+            await site.road.append(n=n)
+        wait_for(lambda: len(site.seen()) == 20, what="20 handled events")
+    assert site.seen() == [("c1", n) for n in range(20)]
+
+
+async def test_a_killed_worker_loses_nothing(site, monkeypatch):
+    """After kill -9 of a worker inside a handler, another one has the event again, and what follows it."""
+    (site.folder / "hang").touch()
+    with site.work("--workers", 1):
+        for n in range(3):
+            await site.road.append(n=n)
+        [[_, _, pid]] = wait_for(lambda: site.lines("begun"), what="a handler that runs")
+        os.kill(int(pid), signal.SIGKILL)
+        (site.folder / "hang").unlink()
+        lane = (await site.road.lanes())[0]
+        await site.road.client.delete(keys.lane(lane, "owner"))  # as if its lease had run out
+        wait_for(lambda: len(site.seen()) == 3, what="3 handled events")
+    assert site.seen() == [("c1", 0), ("c1", 1), ("c1", 2)]
+    _entry, envelope = (await site.road.inbox.latest(3))[-1]
+    delivery = await site.road.delivery(envelope.id)
+    assert [one.outcome for one in delivery.attempts] == ["cut off", "done"]
+
+
+async def test_a_stopped_worker_ends_what_it_does_and_hands_back_the_rest(site):
+    """SIGTERM lets the running handler end, hands the rest back in order, and exits with 0."""
+    (site.folder / "hang").touch()
+    with site.work("--workers", 1) as work:
+        for n in range(5):
+            await site.road.append(n=n)
+        wait_for(lambda: site.lines("begun"), what="a handler that runs")
+        work.send(signal.SIGTERM)
+        (site.folder / "hang").unlink()
+        assert work.stop() == 0
+    handled = len(site.seen())
+    assert handled >= 1
+    with site.work("--workers", 1):
+        wait_for(lambda: len(site.seen()) == 5, what="5 handled events")
+    assert site.seen() == [("c1", n) for n in range(5)]
+
+
+async def test_a_killed_dispatcher_is_replaced(site):
+    """After kill -9 of the dispatcher the pool starts another, which leads when the lease has run out."""
+    with site.work("--workers", 1) as work:
+        await site.road.append(n=0)
+        wait_for(lambda: site.seen() == [("c1", 0)], what="the first event")
+        children = Path(f"/proc/{work.pid}/task/{work.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)  # it is started first
+        await site.road.append(n=1)
+        wait_for(lambda: len(site.seen()) == 2, what="the second event")
+        assert "the dispatcher died" in work.output
+
+
+async def test_a_handler_that_fails_is_retried_by_rqs_scheduler(site):
+    """A failed attempt is repeated without anybody's help: the scheduler wakes the lane."""
+    site.plugin.write_text(
+        site.plugin.read_text().replace(
+            "    hang =", "    if context.attempt == 1: raise ValueError\n    hang ="
+        )
+    )
+    with site.work("--workers", 1):
+        event_id = await site.road.append(n=0)
+        wait_for(lambda: site.seen() == [("c1", 0)], what="the second attempt")
+    delivery = await site.road.delivery(event_id)
+    assert [one.outcome for one in delivery.attempts] == ["failed", "done"]
+
+
+async def test_unknown_handlers_and_bad_modules_end_with_a_clear_message(site):
+    """A wrong --handlers or a module that doesn't import ends `work` with exit code 1 and says why."""
+    with site.work("--handlers", "plug.nothing") as work:
+        wait_for(lambda: work.exit_code is not None)
+        assert work.exit_code == 1
+        assert "there is no handler 'plug.nothing'. There are: plug.note." in work.output
+    site.plugin.write_text("import nothing_like_this\n")
+    with site.work() as work:
+        wait_for(lambda: work.exit_code is not None)
+        assert work.exit_code == 1
+        assert "does not import" in work.output
+        assert "my_plugin.py" in work.output
