@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import signal
 import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import redis
 import typer
@@ -18,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from receiver import settings
+from receiver.cli import beside
 from receiver.cli.processes import Processes
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError, SendbirdRefused
@@ -48,13 +48,14 @@ def dev(
     config = settings.load(**({"data_dir": data_dir} if data_dir else {}))
     signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as stack:
-        stack.enter_context(_lock(config.data_dir))
+        stack.enter_context(beside.locked(config.data_dir))
         for name, number in (("--port", port), ("--sandbox-port", sandbox_port)):
             _check_port(name, number)
         redis_url = config.redis_url
         if redis_url is None:
             redis_url = stack.enter_context(EmbeddedRedis(config.data_dir / "redis")).url
         environment = _environment(config, redis_url, sandbox_port)
+        beside.tell(config.data_dir, environment)
         processes = stack.enter_context(Processes())
         try:
             _run(processes, environment, config, port, sandbox_port, workers, began)
@@ -157,19 +158,9 @@ def _show(
     table.add_row("Redis", environment["RECEIVER_REDIS_URL"])
     title = f"Ready after {time.monotonic() - began:.1f} s"
     OUT.print(Panel(table, title=title, subtitle="Ctrl-C ends everything", border_style="green"))
-    OUT.print("In another terminal, with the same settings:  receiver events --follow", style="dim")
-
-
-def _lock(folder: Path) -> IO[str]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = (folder / "dev.lock").open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ReceiverError(
-            f"another `receiver dev` uses {folder.resolve()}. End it, or choose another --data-dir."
-        ) from None
-    return handle
+    elsewhere = config.data_dir != Settings.model_fields["data_dir"].default
+    setting = f"RECEIVER_DATA_DIR={config.data_dir} " if elsewhere else ""
+    OUT.print(f"In another terminal, in this folder:  {setting}receiver events --follow", style="dim")
 
 
 def _check_port(option: str, number: int) -> None:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from receiver import settings
+from receiver.cli import beside
 from receiver.errors import ReceiverError
 from receiver.pipeline.connection import Client, connect
 
@@ -43,9 +44,10 @@ def with_redis(work: Callable[[Client], Awaitable[Result]]) -> Result:
         SettingsError: none is configured.
         ReceiverError: it doesn't answer.
     """
-    url = settings.load().redis_url
+    url = beside.load().redis_url
     if url is None:
-        raise settings.missing("redis_url", "The events are there. (`receiver dev` prints its own.)")
+        why = "The events are there. (Beside a running `receiver dev`, in the same folder, its own is used.)"
+        raise settings.missing("redis_url", why)
 
     async def run() -> Result:
         client = connect(url)

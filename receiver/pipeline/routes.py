@@ -82,7 +82,9 @@ class RoutingTable:
 
 def publish(client: redis.Redis, handlers: Iterable[Handler]) -> None:
     """Make the routes of `handlers` known to the dispatcher."""
-    routes = {handler.name: Route(handler.name, handler.filter).to_json() for handler in handlers}
+    routes: dict[Any, Any] = {
+        handler.name: Route(handler.name, handler.filter).to_json() for handler in handlers
+    }
     if routes:
         client.hset(keys.ROUTES, mapping=routes)
 
