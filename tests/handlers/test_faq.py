@@ -55,7 +55,6 @@ MUST_HIT = [
     ("what if redis goes down", "what happens when redis is down"),
     ("do events get lost?", "what happens when redis is down"),
     ("where do I see my events", "where can I see what happened"),
-    ("where's the inspector?", "where can I see what happened"),
     ("could my handler run twice?", "how do I avoid doing something twice"),
     ("how can I change your answers", "how do I change these answers"),
 ]
