@@ -127,6 +127,16 @@ async def test_one_dispatcher_leads_at_a_time(road):
     assert await road.lead(other)
 
 
+async def test_one_that_does_not_lead_takes_no_lease_with_it(road):
+    """A dispatcher that ends without leading leaves the leader's lease alone."""
+    add_handler(road)
+    other = road.another_dispatcher()
+    assert await road.lead()
+    other.stopping.set()
+    await other.run()
+    assert await road.client.get(keys.LEASE) == road.dispatcher.token.encode()
+
+
 async def test_a_paused_leader_can_neither_repeat_nor_skip(road):
     """What a leader read before it was paused is not dispatched once another has taken over."""
     name = add_handler(road)

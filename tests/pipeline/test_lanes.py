@@ -81,6 +81,17 @@ async def test_suspects_are_given_one_at_a_time(road, lane):
     assert len(again) == 1
 
 
+async def test_a_suspect_that_is_settled_is_cleared(road, lane):
+    """When the last suspect is settled, events are taken many at a time again."""
+    await take(lane, want=1)
+    await road.client.delete(keys.lane(LANE, "owner"))
+    heir = Lane(road.client, LANE)
+    assert await heir.begin(1) == 1
+    batch = await heir.turn([], want=100, share=100, enough=[], now=1)
+    rest, _ = await take(heir, operations=[lanes.end(batch.events[0], "skipped")])
+    assert len(rest) == 9
+
+
 async def test_a_lane_with_events_is_not_let_go(lane):
     """`release` leaves a lane to its owner while it has something to do, unless it gives way."""
     assert (await lane.release(1, give_way=False)).state == "more"
