@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -16,19 +17,18 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from receiver import settings
+from receiver import plugins, settings
 from receiver.cli import beside
-from receiver.cli.processes import Processes
+from receiver.cli.processes import STARTS_WITHIN, Processes
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError, SendbirdRefused
 from receiver.pipeline import keys
-from receiver.pipeline.routes import Route
+from receiver.plugins import Handler
 from receiver.sandbox.credentials import credentials
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
 OUT = Console(stderr=True)
-ROUTES_WITHIN = 60.0
 
 
 def dev(
@@ -46,6 +46,7 @@ def dev(
     """
     began = time.monotonic()
     config = settings.load(**({"data_dir": data_dir} if data_dir else {}))
+    handlers = plugins.load(config.handlers)
     signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as stack:
         stack.enter_context(beside.locked(config.data_dir))
@@ -58,7 +59,7 @@ def dev(
         beside.tell(config.data_dir, environment)
         processes = stack.enter_context(Processes())
         try:
-            _run(processes, environment, config, port, sandbox_port, workers, began)
+            _run(processes, handlers, environment, config, port, sandbox_port, workers, began)
         except KeyboardInterrupt:
             OUT.print("\nEnding ...")
     OUT.print("Ended. Everything that was stored is still there.")
@@ -66,6 +67,7 @@ def dev(
 
 def _run(
     processes: Processes,
+    handlers: Mapping[str, Handler],
     environment: dict[str, str],
     config: Settings,
     port: int,
@@ -80,9 +82,10 @@ def _run(
     processes.start("the sandbox", ["sandbox", "--port", str(sandbox_port), *where], environment)
     processes.wait_for("the receiver", f"{receiver}/readyz")
     processes.wait_for("the sandbox", f"{sandbox}/")
-    routes = _routes(processes, environment["RECEIVER_REDIS_URL"])
-    bots = asyncio.run(_invite_bots(routes, environment, f"{receiver}/sendbird/bot"))
-    _show(receiver, sandbox, environment, config, routes, bots, began)
+    _wait_for_dispatcher(processes, environment["RECEIVER_REDIS_URL"])
+    bots = sorted({bot for handler in handlers.values() for bot in handler.filter.bots})
+    asyncio.run(_invite_bots(bots, environment, f"{receiver}/sendbird/bot"))
+    _show(receiver, sandbox, environment, config, handlers, bots, began)
     while True:
         processes.check()
         time.sleep(0.5)
@@ -100,21 +103,20 @@ def _environment(config: Settings, redis_url: str, sandbox_port: int) -> dict[st
     }
 
 
-def _routes(processes: Processes, redis_url: str) -> list[Route]:
-    """Wait until the workers have said which handlers they have."""
-    deadline = time.monotonic() + ROUTES_WITHIN
+def _wait_for_dispatcher(processes: Processes, redis_url: str) -> None:
+    """Wait until a dispatcher leads: from then on events reach their handlers."""
+    deadline = time.monotonic() + STARTS_WITHIN
     with redis.Redis.from_url(redis_url) as client:
         while time.monotonic() < deadline:
             processes.check()
-            if stored := client.hgetall(keys.ROUTES):
-                return [Route.from_json(route) for route in stored.values()]
+            if client.exists(keys.LEASE):
+                return
             time.sleep(0.05)
-    raise ReceiverError("the workers have no handlers. Name a module in RECEIVER_HANDLERS.")
+    raise ReceiverError(f"no dispatcher leads after {STARTS_WITHIN:g} s; see the log above")
 
 
-async def _invite_bots(routes: list[Route], environment: dict[str, str], callback_url: str) -> list[str]:
+async def _invite_bots(bots: list[str], environment: dict[str, str], callback_url: str) -> None:
     """Make every bot that a handler answers for, and bring it into the sandbox's channels."""
-    bots = sorted({bot for route in routes for bot in route.filter.bots})
     async with Platform(environment["SENDBIRD_API_URL"], environment["SENDBIRD_API_TOKEN"]) as platform:
         channels = [channel.channel_url async for channel in platform.list_channels()]
         for userid in bots:
@@ -131,7 +133,6 @@ async def _invite_bots(routes: list[Route], environment: dict[str, str], callbac
                     show_member=True,
                 )
                 await platform.join_channels(userid, channels)
-    return bots
 
 
 def _show(
@@ -139,7 +140,7 @@ def _show(
     sandbox: str,
     environment: dict[str, str],
     config: Settings,
-    routes: list[Route],
+    handlers: Mapping[str, Handler],
     bots: list[str],
     began: float,
 ) -> None:
@@ -153,7 +154,7 @@ def _show(
     table.add_row("Bot callbacks", f"{receiver}/sendbird/bot")
     table.add_row("Sandbox API", environment["SENDBIRD_API_URL"])
     table.add_row("Metrics", f"{receiver}/metrics")
-    table.add_row("Handlers", ", ".join(route.handler for route in routes))
+    table.add_row("Handlers", ", ".join(handlers))
     table.add_row("State", str(config.data_dir.resolve()))
     table.add_row("Redis", environment["RECEIVER_REDIS_URL"])
     title = f"Ready after {time.monotonic() - began:.1f} s"

@@ -89,6 +89,12 @@ def publish(client: redis.Redis, handlers: Iterable[Handler]) -> None:
         client.hset(keys.ROUTES, mapping=routes)
 
 
+def published(client: redis.Redis) -> list[Route]:
+    """Return the routes of all handlers that were ever loaded, by name."""
+    stored: dict[Any, Any] = client.hgetall(keys.ROUTES)
+    return sorted(map(Route.from_json, stored.values()), key=lambda route: route.handler)
+
+
 def lane_of(handler: str, conversation: str) -> str:
     """Return the name of the lane in which `handler` gets the events of `conversation`."""
     return f"{handler}/{zlib.crc32(conversation.encode()) % SHARDS}"
