@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Source = Literal["webhook", "bot", "desk"]
@@ -22,4 +22,4 @@ class Envelope:
     conversation: str
     identity: str
     received: int
-    body: bytes
+    body: bytes = field(repr=False)  # chat text stays out of logs
