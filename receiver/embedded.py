@@ -10,9 +10,13 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from receiver.children import die_with_parent
 from receiver.errors import ReceiverError
 
 STARTS_WITHIN = 30.0
@@ -56,7 +60,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """What RECEIVER_REDIS_URL has to be to use this Redis."""
-        return f"unix://{self._socket}"
+        return f"unix://{quote(str(self._socket))}"
 
     @property
     def pid(self) -> int:
@@ -67,12 +71,16 @@ class EmbeddedRedis:
     def start(self) -> None:
         """Start the server; return when it answers.
 
+        A server that a killed process has left behind on this folder is ended first: two would write
+        to the same file.
+
         Raises:
             ReceiverError: it doesn't start; the message tells what it said.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = self._folder / "redis.log"
+        self._end_leftover()
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the arguments are ours
                 [
@@ -83,12 +91,14 @@ class EmbeddedRedis:
                 ],
                 stdout=output,
                 stderr=output,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls one function of the C library
                 start_new_session=True,  # Ctrl-C is for us: Redis ends last
             )
         deadline = time.monotonic() + STARTS_WITHIN
-        with redis.Redis(unix_socket_path=str(self._socket)) as client:
+        with self._client() as client:
             while not self._answers(client):
                 if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.kill()
                     said = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
                     raise ReceiverError(f"the embedded Redis did not start. {log} ends with:\n{said}")
                 time.sleep(0.01)
@@ -113,6 +123,22 @@ class EmbeddedRedis:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+    def _end_leftover(self) -> None:
+        if not self._socket.exists():
+            return
+        with self._client() as client:
+            try:
+                client.shutdown()  # returns once the server has written everything and hung up
+            except redis.RedisError as error:
+                raise ReceiverError(
+                    f"another Redis runs on {self._folder} and does not end: {error}"
+                ) from None
+
+    def _client(self) -> redis.Redis:
+        return redis.Redis(
+            unix_socket_path=str(self._socket), socket_timeout=STARTS_WITHIN, retry=Retry(NoBackoff(), 0)
+        )
 
     def _answers(self, client: redis.Redis) -> bool:
         try:

@@ -50,6 +50,11 @@ class Process:
     def send(self, number):
         self._process.send_signal(number)
 
+    def kill(self):
+        """kill -9 of this process alone."""
+        self._process.kill()
+        self._process.wait()
+
     def kill_group(self):
         """kill -9 of the process and of all it has started in its group."""
         os.killpg(self.pid, signal.SIGKILL)

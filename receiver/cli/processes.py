@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,11 +13,11 @@ from typing import Any
 
 import httpx
 
+from receiver.children import die_with_parent
 from receiver.errors import ReceiverError
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 15.0
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Processes:
@@ -29,17 +28,11 @@ class Processes:
 
     def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         """Start `receiver ARGUMENTS`. It is told to end when this process dies, however that happens."""
-        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-        def die_with_parent() -> None:
-            if libc is not None:
-                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
         self._running[name] = subprocess.Popen(  # noqa: S603 - the arguments are ours
             [sys.executable, "-m", "receiver", *arguments],
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C is for this process: it ends the others in order
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has a single thread
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has a single thread
         )
 
     def wait_for(self, name: str, url: str) -> None:
