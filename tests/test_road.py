@@ -67,6 +67,7 @@ class Site:
     def __init__(self, folder):
         self.folder = folder
         self.starts = 0
+        self.processes = []
         self.port, self.sandbox_port = free_ports(2)
         self.plugin = folder / "outside.py"
         self.plugin.write_text(PLUGIN)
@@ -82,9 +83,15 @@ class Site:
     def start(self):
         self.starts += 1
         process = Process(self.command(), self.environment, self.folder / f"dev{self.starts}.log")
+        self.processes.append(process)
         wait_for(lambda: "Ready after" in process.output or process.exit_code is not None, what="dev")
         assert process.exit_code is None, process.output
         return process
+
+    def end(self):
+        """End what a failing test has left."""
+        for process in self.processes:
+            process.stop(signal.SIGINT)
 
     def run(self, *arguments):
         """Run another verb beside it; return what it printed."""
@@ -108,6 +115,14 @@ def site(tmp_path_factory):
     process = site.start()
     yield site
     assert process.stop(signal.SIGINT) == 0, process.output
+
+
+@pytest.fixture
+def new_site(tmp_path):
+    """A place for a `receiver dev` of the test's own."""
+    site = Site(tmp_path)
+    yield site
+    site.end()
 
 
 async def test_the_bot_answers_in_the_chat_page(site):
@@ -166,9 +181,9 @@ async def test_a_second_dev_on_the_same_data_is_refused(site):
         assert "another `receiver dev` uses" in second.output
 
 
-async def test_dev_ends_cleanly_and_goes_on_where_it_was(tmp_path):
+async def test_dev_ends_cleanly_and_goes_on_where_it_was(new_site):
     """Ctrl-C ends every process with exit code 0; a new start has the same events and channels."""
-    site = Site(tmp_path)
+    site = new_site
     process = site.start()
     site.run("trigger", "group_channel:message_send", "--to", f"http://127.0.0.1:{site.port}")
     wait_for(site.seen, what="the event")
@@ -181,9 +196,9 @@ async def test_dev_ends_cleanly_and_goes_on_where_it_was(tmp_path):
     assert again.stop(signal.SIGINT) == 0
 
 
-async def test_nothing_is_left_when_dev_is_killed(tmp_path):
+async def test_nothing_is_left_when_dev_is_killed(new_site):
     """After kill -9 of `receiver dev` its children end by themselves, and it starts again."""
-    site = Site(tmp_path)
+    site = new_site
     process = site.start()
     process.kill()
     wait_for(lambda: httpx_fails(site.page), what="the sandbox's end")

@@ -1,0 +1,120 @@
+"""`receiver sandbox`: a local Sendbird with a chat page."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from receiver import settings
+from receiver.errors import SettingsError
+from receiver.sandbox import Sandbox, SandboxServer
+from receiver.sandbox.credentials import credentials
+
+OUT = Console()
+ERR = Console(stderr=True)
+
+
+def sandbox(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8001,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where users, channels and messages are kept. [RECEIVER_DATA_DIR]")
+    ] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Where webhooks go, e.g. http://127.0.0.1:8000/sendbird/webhook.")
+    ] = None,
+    app_id: Annotated[str | None, typer.Option(help="Application id. [SENDBIRD_APP_ID, else made]")] = None,
+    api_token: Annotated[str | None, typer.Option(help="API token. [SENDBIRD_API_TOKEN, else made]")] = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="How others reach the sandbox: links of files begin with it.")
+    ] = None,
+    include_members: Annotated[bool, typer.Option(help="Put members into webhooks.")] = True,
+    empty: Annotated[bool, typer.Option("--empty", help="Start without sample users and channels.")] = False,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let other machines in. The chat page has no password.")
+    ] = False,
+) -> None:
+    """Run a local Sendbird: API, webhooks, bot callbacks and a chat page. No account needed."""
+    if not (allow_remote or _is_loopback(host)):
+        _fail(
+            f"--host {host} would let other machines in. The chat page has no password: whoever reaches it "
+            "reads all messages, speaks as anyone, and makes this machine post to your webhook and bots. "
+            "Keep 127.0.0.1, or add --allow-remote on a network that you trust.",
+            code=2,
+        )
+    try:
+        known = settings.load()
+        folder = (data_dir or known.data_dir) / "sandbox"
+        given_token = api_token or next((token.get_secret_value() for token in known.api_tokens), "")
+        own_id, own_token = ("", "") if (app_id or known.app_id) and given_token else credentials(folder)
+        listener = _listen(host, port)
+        url = (public_url or _url(host, listener.getsockname()[1])).rstrip("/")
+        here = Sandbox(
+            app_id=app_id or known.app_id or own_id,
+            api_token=given_token or own_token,
+            data_dir=folder,
+            webhook_url=webhook_url,
+            include_members=include_members,
+            public_url=url,
+        )
+    except (SettingsError, OSError) as error:
+        _fail(str(error))
+    if not empty:
+        here.seed()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Chat page", f"[link={url}/]{url}/[/link]")
+    table.add_row("API", f"{url}/v3")
+    table.add_row(
+        "Webhooks to",
+        escape(here.webhook_url) if here.webhook_url else "[dim]nowhere yet: --webhook-url[/dim]",
+    )
+    table.add_row("State", escape(str(folder)))
+    OUT.print("[bold]Sandbox[/bold]: a local Sendbird. Ctrl-C ends it.\n")
+    OUT.print(table)
+    OUT.print("\nTo point a receiver at it:\n")
+    OUT.print(f"  export SENDBIRD_API_URL={url}/v3", soft_wrap=True)
+    OUT.print(f"  export SENDBIRD_APP_ID={app_id or known.app_id or own_id}", soft_wrap=True, markup=False)
+    # A token that was passed in may be a real one, which no terminal should show.
+    shown = "<the one you gave the sandbox>" if given_token else own_token
+    OUT.print(f"  export SENDBIRD_API_TOKEN={shown}\n", soft_wrap=True, markup=False)
+    try:
+        SandboxServer(here, host=host, port=port).run(sockets=[listener])
+    except KeyboardInterrupt:
+        OUT.print("Sandbox stopped.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            _fail(f"Port {port} on {host} is taken. End what uses it, or choose another one with --port.")
+        _fail(f"Can't listen on {host}:{port}: {error.strerror or error}.")
+
+
+def _url(host: str, port: int) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - nothing is bound here: a wildcard is no address to call
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _fail(message: str, *, code: int = 1) -> NoReturn:
+    ERR.print(f"[red bold]Error:[/red bold] {escape(message)}")
+    raise typer.Exit(code)

@@ -1,0 +1,24 @@
+"""An application id and an API token of the sandbox's own, kept beside its state."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from pathlib import Path
+
+import orjson
+
+FILE = "credentials.json"
+
+
+def credentials(data_dir: Path) -> tuple[str, str]:
+    """Return the application id and the API token kept in `data_dir`; make them the first time."""
+    path = data_dir / FILE
+    if path.exists():
+        kept = orjson.loads(path.read_bytes())
+        return kept["app_id"], kept["api_token"]
+    made = {"app_id": str(uuid.uuid4()).upper(), "api_token": secrets.token_hex(20)}
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(orjson.dumps(made))
+    return made["app_id"], made["api_token"]
