@@ -197,7 +197,7 @@ async def test_choosing_who_i_am(box, look):
     await page.get_by_test_id("user-mary").click()
     await expect(messages(page)).not_to_have_class(re.compile("mine"))
     await expect(page.get_by_test_id("user-mary")).to_have_attribute("aria-pressed", "true")
-    await expect(page.locator("#message-input")).to_have_attribute("placeholder", re.compile("Linus"))
+    await expect(page.locator("#message-input")).to_have_attribute("placeholder", re.compile("Mary"))
 
 
 async def test_new_channel_with_a_bot(box, look):
