@@ -79,7 +79,7 @@ def _run(
     where = ["--data-dir", str(config.data_dir), "--webhook-url", f"{receiver}/sendbird/webhook"]
     processes.start("the receiver", ["serve", "--port", str(port)], environment)
     processes.start("the workers", ["work", "--workers", str(workers)], environment)
-    processes.start("the sandbox", ["sandbox", "--port", str(sandbox_port), *where], environment)
+    processes.start("the sandbox", ["sandbox", "--port", str(sandbox_port), *where], environment, quiet=True)
     processes.wait_for("the receiver", f"{receiver}/readyz")
     processes.wait_for("the sandbox", f"{sandbox}/")
     _wait_for_dispatcher(processes, environment["RECEIVER_REDIS_URL"])

@@ -26,11 +26,17 @@ class Processes:
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
-        """Start `receiver ARGUMENTS`. It is told to end when this process dies, however that happens."""
+    def start(
+        self, name: str, arguments: list[str], environment: Mapping[str, str], *, quiet: bool = False
+    ) -> None:
+        """Start `receiver ARGUMENTS`. It is told to end when this process dies, however that happens.
+
+        A `quiet` one may log, but not print.
+        """
         self._running[name] = subprocess.Popen(  # noqa: S603 - the arguments are ours
             [sys.executable, "-m", "receiver", *arguments],
             env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL if quiet else None,
             start_new_session=True,  # Ctrl-C is for this process: it ends the others in order
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has a single thread
         )
