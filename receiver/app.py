@@ -50,7 +50,7 @@ class Receiver:
         self.intake = Intake(config.api_keys, secret.get_secret_value() if secret else None)
         self.platform = (
             Platform(config.platform_url, config.api_tokens[0].get_secret_value())
-            if config.api_tokens
+            if config.api_tokens and (config.api_url or config.app_id)
             else None
         )
         self.bot_tokens = BotTokens(config.bot_tokens, self.platform)
@@ -179,7 +179,10 @@ def _json(status: int, content: dict[str, Any]) -> Response:
 async def _explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        refusal = _refusal("method_not_allowed", f"{request.method} is not understood here. Send a POST.")
+        allowed = (error.headers or {}).get("Allow", "")
+        wanted = "POST" if "POST" in allowed else "GET"
+        message = f"{request.method} is not understood here. Send a {wanted}."
+        refusal = _refusal("method_not_allowed", message)
     else:
         rejected = unknown_path()
         refusal = _refusal(rejected.code, rejected.message)

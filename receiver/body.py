@@ -15,7 +15,7 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """Return the first header called `name` (lower case), or None."""
     for key, value in headers:
         if key == name:
-            return value
+            return value.strip(b" \t")  # httptools leaves what follows the value, which is no part of it
     return None
 
 

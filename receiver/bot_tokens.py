@@ -10,13 +10,18 @@ from dataclasses import dataclass
 import structlog
 from pydantic import SecretStr
 
-from receiver.errors import SendbirdError
+from receiver.errors import SendbirdError, SendbirdUnavailable
+from receiver.sendbird.api import NOT_FOUND
 from receiver.sendbird.platform import Platform
 
 KNOWN_FOR = 300.0
 UNKNOWN_FOR = 30.0
 """Seconds that an answer of the API is believed. A bot that is unknown may be made any moment."""
 MOST = 10_000
+LONGEST_ID = 100
+"""Characters. Sendbird allows 80; whatever is longer is made up, and would be kept here for a while."""
+PATIENCE = 3.0
+"""Seconds for a look-up, waiting for others' included: Sendbird hangs up after 5."""
 
 _log = structlog.get_logger("receiver.bots")
 
@@ -40,15 +45,20 @@ class BotTokens:
         """Return the token of the bot `userid`, or None if there is no such bot.
 
         Raises:
-            SendbirdUnavailable: the API could not be asked, so it isn't known.
+            SendbirdError: the API could not be asked, or refuses to tell, so it isn't known.
         """
         if userid in self._configured:
             return self._configured[userid].get_secret_value()
+        if self._platform is None or userid in (".", "..") or len(userid) > LONGEST_ID:
+            return None
         answer = self._believed(userid)
-        if answer is None and self._platform is not None:
-            async with self._asking:  # strangers make up ids: one question at a time is enough for them
-                answer = self._believed(userid) or await self._ask(self._platform, userid)
-        return answer.token.get_secret_value() if answer is not None and answer.token is not None else None
+        if answer is None:
+            try:
+                async with asyncio.timeout(PATIENCE), self._asking:  # strangers make up ids: one at a time
+                    answer = self._believed(userid) or await self._ask(self._platform, userid)
+            except TimeoutError:
+                raise SendbirdUnavailable(f"no answer within {PATIENCE:g} s") from None
+        return answer.token.get_secret_value() if answer.token is not None else None
 
     def _believed(self, userid: str) -> _Answer | None:
         answer = self._answers.get(userid)
@@ -58,12 +68,12 @@ class BotTokens:
         try:
             bot = await platform.get_bot(userid)
         except SendbirdError as error:
-            if error.status != 400:
+            if error.code != NOT_FOUND:
                 raise
             _log.info("Sendbird knows no such bot", code=error.code)
             answer = _Answer(None, time.monotonic() + UNKNOWN_FOR)
         else:
-            answer = _Answer(SecretStr(bot.token), time.monotonic() + KNOWN_FOR)
+            answer = _Answer(SecretStr(bot.token) if bot.token else None, time.monotonic() + KNOWN_FOR)
         if len(self._answers) >= MOST:
             self._answers.clear()
         self._answers[userid] = answer

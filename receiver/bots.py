@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from receiver.calls import call
+from receiver.calls import call, checked, summary
 from receiver.errors import PluginError
 
 if TYPE_CHECKING:
@@ -62,9 +61,8 @@ class Bot:
             raise PluginError(f"the command {name} of {self.userid} is registered twice")
 
         def register(function: Function) -> Function:
-            self._check(function, ("event", "context", "words"))
-            text = (inspect.getdoc(function) or "").split("\n\n", 1)[0].replace("\n", " ")
-            self._commands[name.lower()] = Command(name, function, text)
+            checked(function, ("event", "context", "words"))
+            self._commands[name.lower()] = Command(name, function, summary(function))
             return function
 
         return register
@@ -75,7 +73,7 @@ class Bot:
         def register(function: Function) -> Function:
             if self._mention is not None:
                 raise PluginError(f"{self.userid} has two functions for mentions")
-            self._mention = self._check(function, ("event", "context"))
+            self._mention = checked(function, ("event", "context"))
             return function
 
         return register
@@ -86,7 +84,7 @@ class Bot:
         def register(function: Function) -> Function:
             if self._message is not None:
                 raise PluginError(f"{self.userid} has two functions for messages")
-            self._message = self._check(function, ("event", "context"))
+            self._message = checked(function, ("event", "context"))
             return function
 
         return register
@@ -99,10 +97,10 @@ class Bot:
 
     async def __call__(self, event: BotMessage, context: Context) -> None:
         """Run the function that the message is for, and send what it returns."""
-        word, _, words = event.text.strip().partition(" ")
+        word, *words = event.text.split(None, 1) or [""]
         command = self._commands.get(word.lower())
         if command is not None:
-            answer = await call(command.call, event, context, words.strip())
+            answer = await call(command.call, event, context, "".join(words).strip())
         elif self._mention is not None and self.userid in event.mentioned:
             answer = await call(self._mention, event, context)
         elif self._message is not None:
@@ -112,13 +110,3 @@ class Bot:
         if answer:
             assert context.bot is not None
             await context.bot.reply(answer)
-
-    def _check(self, function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
-        try:
-            inspect.signature(function).bind(*arguments)
-        except TypeError:
-            raise PluginError(
-                f"{self.userid}: {function.__name__}{inspect.signature(function)} must take "
-                f"({', '.join(arguments)})"
-            ) from None
-        return function

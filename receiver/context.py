@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -109,6 +110,9 @@ class Context:
         """End this attempt and have another one after `seconds`.
 
         Raises:
-            Retry: always.
+            Retry: always, except for
+            ValueError: seconds that can't be waited.
         """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"retry_after({seconds}): expected seconds, at least 0")
         raise Retry(seconds)

@@ -18,10 +18,8 @@ import orjson
 
 from receiver import signature
 from receiver.errors import Rejected
-from receiver.events.catalogue import Unclassifiable, classify
+from receiver.events.catalogue import CATEGORIES, Unclassifiable, classify
 from receiver.events.envelope import Envelope, Source
-
-BOT_CATEGORY = "bot_message_notification"
 
 
 def new_id(received: int) -> str:
@@ -102,7 +100,8 @@ class Intake:
         """Accept the callback behind `claim` if its token is the `expected` one.
 
         Raises:
-            Rejected: bad_bot_token or malformed.
+            Rejected: bad_bot_token; malformed, also where a bot's token would vouch for what only a
+                signature can prove: a webhook.
         """
         genuine = hmac.compare_digest(claim.token.encode(), (expected or "").encode())
         if expected is None or not genuine:
@@ -110,9 +109,18 @@ class Intake:
                 401,
                 "bad_bot_token",
                 f"bot.bot_token is not the token of the bot {claim.userid[:100]!r}. Name it in "
-                "SENDBIRD_BOT_TOKENS, or set SENDBIRD_API_TOKEN so that it can be looked up.",
+                "SENDBIRD_BOT_TOKENS, or set SENDBIRD_APP_ID and SENDBIRD_API_TOKEN so that it can be "
+                "looked up.",
             )
-        return self._envelope("bot", claim.data, claim.body)
+        envelope = self._envelope("bot", claim.data, claim.body)
+        known = CATEGORIES.get(envelope.category)
+        if known is not None and known.source != "bot":
+            raise Rejected(
+                400,
+                "malformed",
+                f"{envelope.category} is no bot callback but a webhook: those go to /sendbird/webhook.",
+            )
+        return envelope
 
     def _envelope(self, source: Source, data: dict[str, Any], body: bytes) -> Envelope:
         try:

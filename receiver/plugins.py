@@ -6,9 +6,9 @@ Registration is explicit: a module makes a `Handlers` object, and the module is 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
-import inspect
 import re
 import sys
 import traceback
@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import structlog
 
 from receiver.bots import Bot
+from receiver.calls import checked, place, summary
 from receiver.context import Context
 from receiver.errors import PluginError
 from receiver.events.catalogue import CATEGORIES
@@ -33,7 +34,7 @@ ANY = "*"
 Predicate = Callable[[Any], bool]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?<![.])")
 _log = structlog.get_logger("receiver.plugins")
 
 
@@ -109,7 +110,8 @@ class Handlers:
             concurrency: conversations that run at once, per drain.
 
         Raises:
-            PluginError: the function can't be called with (event, context), or its name is taken.
+            PluginError: the function can't be called with (event, context), its name is taken, or a
+                number is out of range.
         """
         if not categories:
             raise PluginError(
@@ -119,8 +121,8 @@ class Handlers:
         def register(function: Function) -> Function:
             self._add(
                 Handler(
-                    name=f"{self.name}.{name or function.__name__}",
-                    call=_checked(function, ("event", "context")),
+                    name=f"{self.name}.{name or getattr(function, '__name__', '')}",
+                    call=checked(function, ("event", "context")),
                     filter=Filter(
                         categories,
                         types=_tuple(type),
@@ -131,8 +133,8 @@ class Handlers:
                     retries=retries,
                     timeout=timeout,
                     concurrency=concurrency,
-                    summary=_summary(function),
-                    source=_place(function),
+                    summary=summary(function),
+                    source=place(function),
                 )
             )
             return function
@@ -144,18 +146,20 @@ class Handlers:
         userid: str,
         *,
         answer_bots: bool = False,
+        name: str | None = None,
         retries: int = 5,
         timeout: float = 30.0,
         concurrency: int = 64,
     ) -> Bot:
         """Return the bot `userid`, to which commands and message handlers are added.
 
-        A bot never answers itself, and other bots only with `answer_bots`.
+        A bot never answers itself, and other bots only with `answer_bots`. `name` is the handler's name
+        within the plugin, for a userid that can't be one.
         """
         bot = Bot(userid, answer_bots=answer_bots)
         self._add(
             Handler(
-                name=f"{self.name}.{userid}" if userid != self.name else userid,
+                name=f"{self.name}.{name or userid}" if name or userid != self.name else userid,
                 call=bot,
                 filter=Filter(("bot_message_notification",), bots=(userid,)),
                 where=bot.accepts,
@@ -169,7 +173,15 @@ class Handlers:
 
     def _add(self, handler: Handler) -> None:
         if not _NAME.fullmatch(handler.name):
-            raise PluginError(f"{handler.name!r} is no handler's name: use letters, digits, '_', '-' and '.'")
+            raise PluginError(
+                f"{handler.name!r} is no handler's name: use letters, digits, '_', '-' and '.'. "
+                "Rename it, or give it a name=."
+            )
+        if handler.retries < 0 or handler.timeout <= 0 or handler.concurrency < 1:
+            raise PluginError(
+                f"{handler.name}: expected retries of at least 0, a timeout above 0 s and a concurrency of "
+                f"at least 1, got {handler.retries}, {handler.timeout:g} and {handler.concurrency}"
+            )
         if handler.name in self._handlers:
             raise PluginError(
                 f"the handler {handler.name} is registered twice: "
@@ -177,13 +189,18 @@ class Handlers:
                 "Rename one function, or give it a name=."
             )
         for category in handler.filter.categories:
-            if not (category.endswith("*") or category in CATEGORIES):
+            if category != ANY and not any(covers(category, known) for known in CATEGORIES):
                 _log.warning(
                     "Sendbird isn't known to send this category; the handler runs if it starts to",
                     handler=handler.name,
                     category=category,
                 )
         self._handlers[handler.name] = handler
+
+
+def covers(wanted: str, category: str) -> bool:
+    """Tell whether a handler of `wanted` ("a:b", "a:*" or "*") gets events of `category`."""
+    return wanted in (ANY, category) or (wanted.endswith("*") and category.startswith(wanted[:-1]))
 
 
 def load(names: Iterable[str] = ()) -> dict[str, Handler]:
@@ -195,7 +212,10 @@ def load(names: Iterable[str] = ()) -> dict[str, Handler]:
         PluginError: a module does not import or holds no Handlers, or two handlers share a name.
     """
     handlers: dict[str, Handler] = {}
-    for name in tuple(names) or installed():
+    named, here = tuple(names), str(Path.cwd())
+    if named and here not in sys.path:
+        sys.path.insert(0, here)  # what is named may be there; what is installed isn't looked for there
+    for name in named or installed():
         for group in _groups(_import(name), name):
             for handler in group:
                 if handler.name in handlers:
@@ -213,13 +233,12 @@ def installed() -> tuple[str, ...]:
 
 
 def _import(name: str) -> ModuleType:
-    path = Path(name)
+    path = Path(name).resolve()
+    if path.suffix == ".py" and not path.is_file():
+        raise PluginError(f"there is no handler file {path}. RECEIVER_HANDLERS names it.")
     try:
         if path.suffix == ".py":
             return _import_file(path)
-        here = str(Path.cwd())
-        if here not in sys.path:
-            sys.path.insert(0, here)
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
@@ -233,15 +252,21 @@ def _import(name: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    path = path.resolve()
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise PluginError(f"there is no handler file {path}. RECEIVER_HANDLERS names it.")
+    """Import a file under a name of its own: another module may be called handlers, or json, as well."""
+    digest = hashlib.blake2b(bytes(path), digest_size=4).hexdigest()
+    name = f"{re.sub(r'[^A-Za-z0-9]', '_', path.stem)}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        sys.path.append(str(path.parent))  # at the end: a file beside it must not hide what others import
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
@@ -250,7 +275,7 @@ def _own_frames(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and frame.filename != __file__
+        if not frame.filename.startswith("<frozen ") and frame.filename not in (__file__, importlib.__file__)
     ]
     lines = traceback.format_list(frames) + traceback.format_exception_only(error)
     return "".join(lines).rstrip()
@@ -266,25 +291,5 @@ def _groups(module: ModuleType, name: str) -> list[Handlers]:
     return list(dict.fromkeys(groups))
 
 
-def _checked(function: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
-    try:
-        inspect.signature(function).bind(*arguments)
-    except TypeError:
-        raise PluginError(
-            f"{_place(function)}: {function.__name__}{inspect.signature(function)} must take "
-            f"({', '.join(arguments)})"
-        ) from None
-    return function
-
-
 def _tuple(value: str | Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _summary(function: Callable[..., Any]) -> str:
-    return (inspect.getdoc(function) or "").split("\n\n", 1)[0].replace("\n", " ")
-
-
-def _place(function: Callable[..., Any]) -> str:
-    code = getattr(function, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)

@@ -10,7 +10,7 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, field_validator
@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from receiver.errors import SettingsError
 
 FILE = "receiver.toml"
+SHORTEST_SECRET = 16
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -56,19 +57,24 @@ def _redis_url(value: str | None) -> str | None:
     parts = urlsplit(value)
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
         raise ValueError("expected redis://, rediss:// or unix://")
+    if parts.scheme != "unix" and parts.port == 0:  # .port raises a ValueError where it is no number
+        raise ValueError("expected a port from 1 to 65535")
     return value
 
 
 List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
     """Everything that can be set. Read it with `load()`, which explains what is wrong."""
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, frozen=True)
+    # An empty variable is what docker compose makes of one that isn't set.
+    model_config = SettingsConfigDict(
+        extra="ignore", populate_by_name=True, frozen=True, env_ignore_empty=True
+    )
 
     app_id: str = Field(
         "", alias="SENDBIRD_APP_ID", description="The application's id.", examples=["1A2B3C4D-1234-..."]
@@ -84,7 +90,6 @@ class Settings(BaseSettings):
         alias="SENDBIRD_API_URL",
         description="Base of the Platform API. Default: the one that belongs to the application's id.",
         examples=["https://api-1A2B3C4D.sendbird.com/v3"],
-        pattern=r"^https?://",
     )
     bot_tokens: SecretPairs = Field(
         {},
@@ -100,6 +105,7 @@ class Settings(BaseSettings):
         alias="RECEIVER_REDIS_URL",
         description="Where the inbox lives. `receiver dev` starts a Redis of its own without it.",
         examples=["redis://localhost:6379/0"],
+        repr=False,  # it may hold a password
     )
     handlers: List = Field(
         (),
@@ -112,7 +118,6 @@ class Settings(BaseSettings):
         alias="RECEIVER_WEBHOOK_SECRET",
         description="Accept unsigned (2016) webhooks at /sendbird/webhook/<this secret>.",
         examples=["a-long-random-string"],
-        min_length=16,
     )
     data_dir: Path = Field(
         Path(".receiver"),
@@ -150,22 +155,36 @@ class Settings(BaseSettings):
         alias="RECEIVER_INSPECTOR_TOKEN",
         description="Opens the inspector to requests from other machines.",
         examples=["a-long-random-string"],
-        min_length=16,
     )
-    log_format: str = Field(
+    log_format: Literal["auto", "console", "json"] = Field(
         "auto",
         alias="RECEIVER_LOG_FORMAT",
         description="auto, console or json. auto: console on a terminal, else json.",
         examples=["json"],
-        pattern="^(auto|console|json)$",
     )
 
     file: ClassVar[Path | None] = None
 
     @field_validator("api_url")
     @classmethod
-    def _no_trailing_slash(cls, value: str | None) -> str | None:
+    def _base(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/]", value):
+            raise ValueError("expected http:// or https://, and a host")
         return value.rstrip("/") if value else value
+
+    @field_validator("webhook_secret", "inspector_token")
+    @classmethod
+    def _long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value) < SHORTEST_SECRET:
+            raise ValueError(f"expected at least {SHORTEST_SECRET} characters, got {len(value)}")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _fits_a_path(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9._~+=-]*", value.get_secret_value()):
+            raise ValueError("it is part of a URL: expected letters, digits and . _ ~ + = - only")
+        return value
 
     @property
     def platform_url(self) -> str:
@@ -200,9 +219,11 @@ class _TomlFile(PydanticBaseSettingsSource):
         if not path.exists():
             return {}
         try:
-            values = tomllib.loads(path.read_text())
-        except tomllib.TOMLDecodeError as error:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{FILE} is not valid TOML: {error}") from error
+        except OSError as error:
+            raise SettingsError(f"{FILE} can't be read: {error.strerror}") from error
         known = names()
         for name in values:
             if name not in known:

@@ -1,0 +1,166 @@
+"""Whose token proves a callback: configured, or asked of the API, and for how long that is believed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from receiver import bot_tokens
+from receiver.bot_tokens import BotTokens
+from receiver.errors import SendbirdError, SendbirdUnavailable
+from tests.support import ScriptedApi, scripted_platform
+
+CONFIGURED = {"helper": SecretStr("configured-token")}
+
+
+@pytest.fixture
+def api():
+    with ScriptedApi() as server:
+        yield server
+
+
+@pytest.fixture
+async def tokens(api):
+    async with scripted_platform(api) as platform:
+        yield BotTokens(CONFIGURED, platform)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved on."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    found = Clock()
+    monkeypatch.setattr(bot_tokens, "time", found)
+    return found
+
+
+async def test_configured(tokens, api):
+    """A configured bot is never looked up."""
+    assert await tokens.find("helper") == "configured-token"
+    assert api.seen == []
+
+
+async def test_no_platform():
+    """Without an API to ask, only configured bots are known."""
+    tokens = BotTokens(CONFIGURED, None)
+    assert await tokens.find("helper") == "configured-token"
+    assert await tokens.find("stranger") is None
+
+
+async def test_looked_up_once(tokens, api, clock):
+    """A bot's token is asked for once, and again when the answer is old."""
+    api.bots["asked"] = "its-token"
+    assert [await tokens.find("asked") for _ in range(5)] == ["its-token"] * 5
+    assert api.seen == ["/v3/bots/asked"]
+    api.bots["asked"] = "its-new-token"
+    clock.now += bot_tokens.KNOWN_FOR + 1
+    assert await tokens.find("asked") == "its-new-token"
+    assert len(api.seen) == 2
+
+
+async def test_unknown_is_remembered(tokens, api, clock):
+    """That there is no such bot is believed for a while, too, since it may be made any moment."""
+    assert [await tokens.find("nobody") for _ in range(5)] == [None] * 5
+    assert len(api.seen) == 1
+    api.bots["nobody"] = "somebody-now"
+    clock.now += bot_tokens.UNKNOWN_FOR + 1
+    assert await tokens.find("nobody") == "somebody-now"
+
+
+async def test_crowd(tokens, api):
+    """A hundred callbacks of a new bot at once ask once."""
+    api.bots["asked"] = "its-token"
+    assert set(await asyncio.gather(*(tokens.find("asked") for _ in range(100)))) == {"its-token"}
+    assert len(api.seen) == 1
+
+
+async def test_one_question_at_a_time(tokens, api):
+    """Strangers who make up ids keep one connection busy, not many."""
+    await asyncio.gather(*(tokens.find(f"made-up-{number}") for number in range(20)))
+    assert len(api.seen) == 20
+    assert api.most_at_once == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, 400401), (400, 400108), (400, 400910), (403, 400108), (404, 0), (429, 500910), (500, 500901)],
+)
+async def test_other_refusals(tokens, api, status, code):
+    """Only "not found" means that there is no such bot: any other error leaves it open, and is not kept."""
+    api.answers["asked"] = (status, {"error": True, "message": "no", "code": code})
+    with pytest.raises(SendbirdError):
+        await tokens.find("asked")
+    del api.answers["asked"]
+    api.bots["asked"] = "its-token"
+    assert await tokens.find("asked") == "its-token"
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"bot": {}}, {"bot": {"bot_token": ""}}, {"bot": {"bot_token": None}}]
+)
+async def test_no_token_told(tokens, api, answer):
+    """A bot whose token isn't told has none: not an empty one."""
+    api.answers["asked"] = (200, answer)
+    assert await tokens.find("asked") is None
+
+
+@pytest.mark.parametrize("userid", ["a/b", "a?b=c", "%2e", "ü", "a b", "../users/x", "x" * 80])
+async def test_odd_ids(tokens, api, userid):
+    """Whatever an id is made of, it stays one segment of the path."""
+    api.bots[userid] = "its-token"
+    assert await tokens.find(userid) == "its-token"
+    assert len(api.seen) == 1
+
+
+@pytest.mark.parametrize("userid", [".", "..", "x" * 101, "x" * 1_000_000])
+async def test_impossible_ids(tokens, api, userid):
+    """An id that can't be one is unknown without asking."""
+    assert await tokens.find(userid) is None
+    assert api.seen == []
+
+
+async def test_forgets_before_memory_fills(tokens, api, monkeypatch):
+    """Made-up ids don't pile up."""
+    monkeypatch.setattr(bot_tokens, "MOST", 3)
+    for number in range(10):
+        await tokens.find(f"made-up-{number}")
+    assert len(tokens._answers) <= 3
+
+
+async def test_api_away(tokens, api):
+    """While the API is away nothing is known, and nothing is kept of that."""
+    api.away = True
+    with pytest.raises(SendbirdUnavailable):
+        await tokens.find("asked")
+    api.away = False
+    api.bots["asked"] = "its-token"
+    assert await tokens.find("asked") == "its-token"
+
+
+async def test_api_hangs(tokens, api, monkeypatch):
+    """An API that doesn't answer is given up before Sendbird gives us up, by those who wait in line, too."""
+    monkeypatch.setattr(bot_tokens, "PATIENCE", 0.05)
+    api.hanging.clear()
+    found = await asyncio.gather(tokens.find("asked"), tokens.find("other"), return_exceptions=True)
+    assert [str(error) for error in found] == ["no answer within 0.05 s"] * 2
+    assert all(isinstance(error, SendbirdUnavailable) for error in found)
+    api.hanging.set()
+    api.bots["asked"] = "its-token"
+    monkeypatch.setattr(bot_tokens, "PATIENCE", 30.0)
+    assert await tokens.find("asked") == "its-token"
+
+
+async def test_tokens_stay_out_of_logs(tokens, api):
+    """No repr shows a token."""
+    api.bots["asked"] = "its-token"
+    await tokens.find("asked")
+    assert "its-token" not in repr(vars(tokens))
+    assert "configured-token" not in repr(vars(tokens))

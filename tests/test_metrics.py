@@ -1,0 +1,68 @@
+"""The page for Prometheus."""
+
+from __future__ import annotations
+
+import pytest
+
+from receiver import metrics
+from receiver.metrics import IntakeMetrics
+from tests.support import read_metrics
+
+
+def test_empty():
+    """A receiver that has seen nothing says so: gauges of 0, and no requests."""
+    page = read_metrics(metrics.render(IntakeMetrics(), 0, 0, {}))
+    assert page["receiver_inbox_events",] == 0
+    assert page["receiver_lanes",] == 0
+    assert page["receiver_dispatched_events_total",] == 0
+    assert page["receiver_repeated_events_total",] == 0
+    assert page["receiver_store_seconds_count",] == 0
+    assert not [key for key in page if key[0] == "receiver_requests_total"]
+
+
+def test_requests():
+    """Requests are counted by path and outcome."""
+    intake = IntakeMetrics()
+    intake.requests.labels("/sendbird/webhook", "accepted").inc()
+    intake.requests.labels("/sendbird/webhook", "accepted").inc()
+    intake.requests.labels("/sendbird/bot", "bad_bot_token").inc()
+    page = read_metrics(metrics.render(intake, 0, 0, {}))
+    assert page["receiver_requests_total", "accepted", "/sendbird/webhook"] == 2
+    assert page["receiver_requests_total", "bad_bot_token", "/sendbird/bot"] == 1
+
+
+@pytest.mark.parametrize(
+    ("took", "bucket"), [(0.0004, "0.0005"), (0.004, "0.005"), (0.9, "1.0"), (7, "+Inf")]
+)
+def test_store_seconds(took, bucket):
+    """The time it took to store falls into its bucket, and not into the one before."""
+    intake = IntakeMetrics()
+    intake.stored.observe(took)
+    page = read_metrics(metrics.render(intake, 0, 0, {}))
+    filled = [key[1] for key, value in page.items() if key[0] == "receiver_store_seconds_bucket" and value]
+    assert filled[0] == bucket
+
+
+def test_pipeline():
+    """What Redis knows is shown: the inbox, the lanes, the counters, and attempts by handler."""
+    stats = {"dispatched": 12, "repeated": 3, "done mailer.offline": 7, "dead mailer.offline": 1}
+    page = read_metrics(metrics.render(IntakeMetrics(), 100, 5, stats))
+    assert page["receiver_inbox_events",] == 100
+    assert page["receiver_lanes",] == 5
+    assert page["receiver_dispatched_events_total",] == 12
+    assert page["receiver_repeated_events_total",] == 3
+    assert page["receiver_attempts_total", "mailer.offline", "done"] == 7
+    assert page["receiver_attempts_total", "mailer.offline", "dead"] == 1
+
+
+def test_unknown_counters():
+    """A counter that a newer process keeps in Redis disturbs nothing."""
+    page = read_metrics(metrics.render(IntakeMetrics(), 0, 0, {"invented": 1, "invented mailer": 2}))
+    assert not [key for key in page if "invented" in key]
+
+
+def test_one_page_each():
+    """Two receivers in one process don't share counters."""
+    one, other = IntakeMetrics(), IntakeMetrics()
+    one.requests.labels("/", "accepted").inc()
+    assert ("receiver_requests_total", "accepted", "/") not in read_metrics(metrics.render(other, 0, 0, {}))

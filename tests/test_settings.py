@@ -1,0 +1,360 @@
+"""Settings: where they come from, what they may be, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from receiver import settings
+from receiver.errors import SettingsError
+from receiver.settings import Settings
+
+LONG = "a-secret-that-is-long-enough"
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    """No setting in the environment, and no file."""
+    for name in settings.names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write receiver.toml."""
+    return (tmp_path / "receiver.toml").write_text
+
+
+def test_defaults():
+    """Nothing has to be set."""
+    config = settings.load()
+    assert (config.api_tokens, config.redis_url, config.webhook_secret, config.handlers) == (
+        (),
+        None,
+        None,
+        (),
+    )
+    assert (config.max_body, config.body_timeout, config.data_dir) == (1048576, 10, Path(".receiver"))
+    assert config.api_keys == ()
+
+
+def test_environment(monkeypatch):
+    """The environment sets what it names."""
+    monkeypatch.setenv("SENDBIRD_APP_ID", "from-the-environment")
+    monkeypatch.setenv("RECEIVER_DATA_DIR", "/srv/state")
+    config = settings.load()
+    assert (config.app_id, config.data_dir) == ("from-the-environment", Path("/srv/state"))
+
+
+def test_file(write):
+    """receiver.toml sets what it names, by the environment's names, with TOML's own types."""
+    write(
+        'SENDBIRD_APP_ID = "from-the-file"\n'
+        'SENDBIRD_API_TOKEN = ["one", "two"]\n'
+        "RECEIVER_MAX_BODY = 2000\n"
+        "RECEIVER_BODY_TIMEOUT = 2.5\n"
+        'RECEIVER_HANDLERS = ["a", "b.c"]\n'
+        "[SENDBIRD_BOT_TOKENS]\n"
+        '"bot:with:colons" = "t"\n'
+    )
+    config = settings.load()
+    assert config.app_id == "from-the-file"
+    assert config.api_keys == (b"one", b"two")
+    assert (config.max_body, config.body_timeout, config.handlers) == (2000, 2.5, ("a", "b.c"))
+    assert config.bot_tokens["bot:with:colons"].get_secret_value() == "t"
+
+
+def test_environment_before_file(write, monkeypatch):
+    """Where both name a setting, the environment counts; what it leaves out the file sets."""
+    write('SENDBIRD_APP_ID = "file"\nRECEIVER_LOG_FORMAT = "json"\n')
+    monkeypatch.setenv("SENDBIRD_APP_ID", "environment")
+    config = settings.load()
+    assert (config.app_id, config.log_format) == ("environment", "json")
+
+
+def test_argument_before_all(write, monkeypatch):
+    """What a command line option sets counts before both, by either name."""
+    write('SENDBIRD_APP_ID = "file"\n')
+    monkeypatch.setenv("SENDBIRD_APP_ID", "environment")
+    assert settings.load(app_id="argument").app_id == "argument"
+    assert settings.load(SENDBIRD_APP_ID="argument").app_id == "argument"
+
+
+def test_empty_variable(write, monkeypatch):
+    """An empty variable sets nothing: docker compose passes them for what isn't set."""
+    write('SENDBIRD_APP_ID = "file"\n')
+    for name in settings.names():
+        monkeypatch.setenv(name, "")
+    config = settings.load()
+    assert (config.app_id, config.redis_url, config.webhook_secret) == ("file", None, None)
+
+
+WRONG = {
+    "SENDBIRD_API_URL": {
+        "ftp://example.com": "expected http:// or https://, and a host",
+        "api.sendbird.com/v3": "expected http:// or https://, and a host",
+        "https:///v3": "expected http:// or https://, and a host",
+    },
+    "SENDBIRD_BOT_TOKENS": {
+        "helper_bot": "expected bot_userid:token, several separated by commas",
+        "helper_bot:": "expected bot_userid:token, several separated by commas",
+        ":token": "expected bot_userid:token, several separated by commas",
+        "a:b,c": "expected bot_userid:token, several separated by commas",
+    },
+    "RECEIVER_REDIS_URL": {
+        "localhost:6379": "expected redis://, rediss:// or unix://",
+        "http://localhost": "expected redis://, rediss:// or unix://",
+        "redis://": "expected redis://, rediss:// or unix://",
+        "redis://localhost:port/0": "Port could not be cast to integer value as 'port'",
+        "redis://localhost:0": "expected a port from 1 to 65535",
+        "redis://localhost:65536": "Port out of range 0-65535",
+    },
+    "RECEIVER_WEBHOOK_SECRET": {
+        "short": "expected at least 16 characters, got 5",
+        "sixteen/or/more/characters": "it is part of a URL: expected letters, digits and . _ ~ + = - only",
+        "sixteen or more characters": "it is part of a URL: expected letters, digits and . _ ~ + = - only",
+        "sixteen%20or%20more": "it is part of a URL: expected letters, digits and . _ ~ + = - only",
+    },
+    "RECEIVER_INSPECTOR_TOKEN": {"short": "expected at least 16 characters, got 5"},
+    "RECEIVER_MAX_BODY": {
+        "much": "could not parse value and unit from byte string",
+        "-1": "could not parse value and unit from byte string",
+        "0": "Input should be greater than 0",
+        "1 furlong": "could not interpret byte unit: furlong",
+    },
+    "RECEIVER_BODY_TIMEOUT": {
+        "soon": "expected a number with s, m, h or d behind it",
+        "-1s": "expected a number with s, m, h or d behind it",
+        "1w": "expected a number with s, m, h or d behind it",
+        "inf": "expected a number with s, m, h or d behind it",
+        "0": "Input should be greater than 0",
+    },
+    "RECEIVER_RETENTION": {"for ever": "expected a number with s, m, h or d behind it"},
+    "RECEIVER_DEDUPE_WINDOW": {"0s": "Input should be greater than 0"},
+    "RECEIVER_LOG_FORMAT": {"xml": "Input should be 'auto', 'console' or 'json'"},
+}
+RIGHT = {
+    "SENDBIRD_API_URL": "https://api-1A2B3C4D.sendbird.com/v3",
+    "SENDBIRD_BOT_TOKENS": "helper_bot:0123456789abcdef",
+    "RECEIVER_REDIS_URL": "redis://localhost:6379/0",
+    "RECEIVER_WEBHOOK_SECRET": "a-long-random-string",
+    "RECEIVER_INSPECTOR_TOKEN": "a-long-random-string",
+    "RECEIVER_MAX_BODY": "1MiB",
+    "RECEIVER_BODY_TIMEOUT": "10s",
+    "RECEIVER_RETENTION": "3d",
+    "RECEIVER_DEDUPE_WINDOW": "24h",
+    "RECEIVER_LOG_FORMAT": "json",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_wrong(monkeypatch, name, value):
+    """A wrong value is answered with its setting's name, what was expected, and a right value."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert str(caught.value) == f"{name} is wrong: {WRONG[name][value]}. A right value: {RIGHT[name]}"
+
+
+@pytest.mark.parametrize("name", settings.names())
+def test_right_values(monkeypatch, name):
+    """The right value that a message shows is one."""
+    field = next(field for field in Settings.model_fields.values() if field.alias == name)
+    assert field.examples
+    assert field.description
+    for example in field.examples:
+        monkeypatch.setenv(name, str(example))
+        settings.load()
+
+
+def test_all_at_once(monkeypatch):
+    """All wrong settings are told at once, a line each."""
+    monkeypatch.setenv("RECEIVER_LOG_FORMAT", "xml")
+    monkeypatch.setenv("RECEIVER_MAX_BODY", "much")
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == [
+        "RECEIVER_MAX_BODY",
+        "RECEIVER_LOG_FORMAT",
+    ]
+
+
+def test_wrong_in_file(write):
+    """A wrong value in the file is told in the same way, types that TOML has and we don't want included."""
+    names = ("SENDBIRD_APP_ID = 7", "SENDBIRD_API_TOKEN = 7", "RECEIVER_RETENTION = inf")
+    write("\n".join((*names, "[SENDBIRD_BOT_TOKENS]", "a = 7")))
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    said = str(caught.value).splitlines()
+    assert said[0] == (
+        "SENDBIRD_APP_ID is wrong: Input should be a valid string. A right value: 1A2B3C4D-1234-..."
+    )
+    assert [line.split(" is wrong: ")[0] for line in said] == [
+        "SENDBIRD_APP_ID",
+        "SENDBIRD_API_TOKEN",
+        "SENDBIRD_BOT_TOKENS",
+        "RECEIVER_RETENTION",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("RECEIVER_REDIS", "Did you mean RECEIVER_REDIS_URL?"),
+        ("receiver_redis_url", "Did you mean RECEIVER_REDIS_URL?"),
+        ("SENDBIRD_API_TOKENS", "Did you mean SENDBIRD_API_TOKEN?"),
+        ("colour", f"Known settings: {', '.join(settings.names())}."),
+    ],
+)
+def test_unknown_in_file(write, name, hint):
+    """An unknown setting in the file is told, with the one that was meant, or all there are."""
+    write(f'{name} = "x"\n')
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert str(caught.value) == f"receiver.toml has an unknown setting {name}. {hint}"
+
+
+@pytest.mark.parametrize("content", [b"SENDBIRD_APP_ID = \n", b'SENDBIRD_APP_ID = "\xff"\n'])
+def test_no_toml(tmp_path, content):
+    """A file that is no TOML is named."""
+    (tmp_path / "receiver.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^receiver\.toml is not valid TOML: "):
+        settings.load()
+
+
+def test_unreadable(tmp_path):
+    """A file that can't be read is named."""
+    (tmp_path / "receiver.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"^receiver\.toml can't be read: Is a directory$"):
+        settings.load()
+
+
+def test_utf_8(write, tmp_path):
+    """The file is UTF-8 in every locale."""
+    (tmp_path / "receiver.toml").write_bytes('SENDBIRD_APP_ID = "café"\n'.encode())
+    assert settings.load().app_id == "café"
+
+
+def test_secrets_stay_secret():
+    """No repr and no message shows a secret."""
+    config = settings.load(
+        SENDBIRD_API_TOKEN="first-secret,second-secret",
+        SENDBIRD_BOT_TOKENS="bot:bot-secret",
+        SENDBIRD_DESK_TOKEN="desk-secret",
+        RECEIVER_REDIS_URL="redis://:redis-secret@localhost",
+        RECEIVER_WEBHOOK_SECRET=f"{LONG}-secret",
+        RECEIVER_INSPECTOR_TOKEN=f"{LONG}-secret",
+    )
+    assert "secret" not in repr(config).replace("webhook_secret", "").replace("SecretStr", "")
+    assert "secret" not in str(config).replace("webhook_secret", "").replace("SecretStr", "")
+    assert config.api_keys == (b"first-secret", b"second-secret")
+
+
+@pytest.mark.parametrize("name", ["SENDBIRD_BOT_TOKENS", "RECEIVER_WEBHOOK_SECRET", "RECEIVER_REDIS_URL"])
+def test_wrong_secrets_stay_secret(monkeypatch, name):
+    """A wrong value may be a secret all the same: it is not repeated."""
+    monkeypatch.setenv(name, "/hush,hush/")
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("10", 10),
+        ("10s", 10),
+        ("1.5 s", 1.5),
+        (" 250ms ", 0.25),
+        ("2m", 120),
+        ("24h", 86400),
+        ("3d", 259200),
+        (7, 7),
+    ],
+)
+def test_durations(value, seconds):
+    """A duration is a number of seconds, or has its unit behind it."""
+    assert settings.load(RECEIVER_BODY_TIMEOUT=value).body_timeout == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [("1000", 1000), ("1kB", 1000), ("1KiB", 1024), ("1.5 MiB", 1572864), (7, 7)]
+)
+def test_sizes(value, size):
+    """A size is a number of bytes, or has its unit behind it."""
+    assert settings.load(RECEIVER_MAX_BODY=value).max_body == size
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , b ,, ", ("a", "b")), (",", ()), ([], ())]
+)
+def test_lists(value, parts):
+    """A list's parts are separated by commas; spaces and empty parts don't count."""
+    assert settings.load(RECEIVER_HANDLERS=value).handlers == parts
+    assert settings.load(SENDBIRD_API_TOKEN=value).api_keys == tuple(part.encode() for part in parts)
+
+
+def test_pairs():
+    """Bots and tokens are separated by the last colon: a bot's id may hold some."""
+    config = settings.load(SENDBIRD_BOT_TOKENS=" a:1 ,b:c:2,,")
+    assert {name: token.get_secret_value() for name, token in config.bot_tokens.items()} == {
+        "a": "1",
+        "b:c": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"SENDBIRD_APP_ID": "1A2B"}, "https://api-1A2B.sendbird.com/v3"),
+        (
+            {"SENDBIRD_APP_ID": "1A2B", "SENDBIRD_API_URL": "http://127.0.0.1:8001/v3/"},
+            "http://127.0.0.1:8001/v3",
+        ),
+    ],
+)
+def test_platform_url(given, url):
+    """The API's address is the one that is set, else the application's, without a slash at its end."""
+    assert settings.load(**given).platform_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "rediss://user:password@redis.example.com:6380/1",
+        "unix:///run/redis.sock",
+        "redis://[::1]:6379",
+    ],
+)
+def test_redis_urls(url):
+    """What Redis's own clients take is taken as it is."""
+    assert settings.load(RECEIVER_REDIS_URL=url).redis_url == url
+
+
+def test_missing():
+    """A setting that is needed is named, with the reason and a right value."""
+    assert str(settings.missing("redis_url", "Events are there.")) == (
+        "RECEIVER_REDIS_URL is not set. Events are there. A right value: redis://localhost:6379/0"
+    )
+
+
+def test_frozen():
+    """Settings don't change under those who hold them."""
+    config = settings.load()
+    with pytest.raises(ValueError, match="frozen"):
+        config.app_id = "another"
+
+
+def test_names():
+    """Every setting is named in capitals, after whom it is about."""
+    assert settings.names()
+    for name in settings.names():
+        assert re.fullmatch(r"(SENDBIRD|RECEIVER)_[A-Z_]+", name)
