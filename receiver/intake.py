@@ -14,12 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from receiver import signature
 from receiver.errors import Rejected
 from receiver.events.catalogue import CATEGORIES, Unclassifiable, classify
 from receiver.events.envelope import Envelope, Source
+from receiver.events.parsing import NotJSON, parse, storable
 
 
 def new_id(received: int) -> str:
@@ -133,8 +132,8 @@ class Intake:
             id=event_id,
             source=source,
             category=found.category,
-            conversation=found.conversation or event_id,
-            identity=found.identity,
+            conversation=storable(found.conversation) or event_id,
+            identity=storable(found.identity),
             received=received,
             body=body,
         )
@@ -151,9 +150,9 @@ def unknown_path() -> Rejected:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Rejected(400, "malformed", f"The body is not JSON: {error.msg} at byte {error.pos}.") from None
+        data = parse(body)
+    except NotJSON as error:
+        raise Rejected(400, "malformed", f"The body is not JSON: {error}.") from None
     if not isinstance(data, dict):
         kind = type(data).__name__
         raise Rejected(400, "malformed", f"The body must be a JSON object with a category, not a {kind}.")

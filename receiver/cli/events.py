@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.json import JSON
 from rich.table import Table
@@ -13,6 +12,7 @@ from rich.text import Text
 from receiver.cli.output import OUT, iso_time, print_json, show_time, with_redis
 from receiver.errors import ReceiverError
 from receiver.events.envelope import Envelope
+from receiver.events.parsing import parse
 from receiver.pipeline import deliveries
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Delivery, History
@@ -86,7 +86,7 @@ def show(
     for delivery in history.deliveries:
         _print_delivery(delivery)
     OUT.print("\nBody", style="bold")
-    OUT.print(JSON(orjson.dumps(_body(envelope)).decode()))
+    OUT.print(JSON.from_data(_body(envelope), ensure_ascii=True))
 
 
 async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History]]:
@@ -167,7 +167,7 @@ def _summary(envelope: Envelope, history: History) -> dict[str, Any]:
 
 def _body(envelope: Envelope) -> Any:
     """Return the body with the bot's token masked."""
-    body = orjson.loads(envelope.body)
+    body = parse(envelope.body)
     bot = body.get("bot")
     if isinstance(bot, dict) and "bot_token" in bot:
         bot["bot_token"] = MASK

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import orjson
 import redis
 import typer
 from rich.console import Console
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 
 def print_json(data: Any, *, lines: bool = False) -> None:
     """Print `data` as JSON: indented, or on one line where many follow each other."""
-    typer.echo(orjson.dumps(data, option=0 if lines else orjson.OPT_INDENT_2).decode())
+    typer.echo(json.dumps(data, default=asdict, indent=None if lines else 2))
 
 
 def show_time(milliseconds: int) -> str:

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-import orjson
-
 from receiver.events.envelope import Envelope
 from receiver.events.fields import EPOCH, TIME_KEYS, first_moment, mapping, text
 from receiver.events.members import Member
+from receiver.events.parsing import parse
 from receiver.events.values import Channel
 
 ChannelKind = Literal["open", "group", ""]
@@ -56,7 +55,7 @@ class Event:
     @cached_property
     def raw(self) -> dict[str, Any]:
         """The parsed JSON, without the bot's token: it proved the origin and has no use after that."""
-        data = mapping(orjson.loads(self._envelope.body))
+        data = mapping(parse(self._envelope.body))
         mapping(data.get("bot")).pop("bot_token", None)
         return data
 

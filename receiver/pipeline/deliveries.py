@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import orjson
 
+from receiver.events.parsing import storable
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
 
 Status = Literal["waiting", "running", "retrying", "done", "dead", "skipped"]
 Outcome = Literal["done", "failed", "timed out", "cut off", "asked to wait"]
+
+LONGEST_ERROR = 2_000
+LONGEST_TRACEBACK = 20_000
+"""Characters that are kept: of an error the beginning, of a traceback the end."""
 
 _ATTEMPT = re.compile(r"(.+) (\d+)")
 _ONCE = " once "
@@ -40,11 +45,15 @@ class Attempt:
 
     def to_json(self) -> bytes:
         """Return the record that is stored; the number is the field's."""
-        values = {"ended": self.ended, "outcome": self.outcome}
-        for name in ("took", "worker", "error", "traceback"):
-            value = getattr(self, name)
-            if value is not None:
-                values[name] = value
+        values: dict[str, Any] = {"ended": self.ended, "outcome": self.outcome}
+        if self.took is not None:
+            values["took"] = self.took
+        if self.worker is not None:
+            values["worker"] = self.worker
+        if self.error is not None:
+            values["error"] = storable(self.error[:LONGEST_ERROR])
+        if self.traceback is not None:
+            values["traceback"] = storable(self.traceback[-LONGEST_TRACEBACK:])
         return orjson.dumps(values)
 
     @classmethod

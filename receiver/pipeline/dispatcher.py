@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-import orjson
 import redis
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from receiver.events.parsing import NotJSON
 from receiver.pipeline import jobs, keys
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.housekeeping import Housekeeper
@@ -142,7 +142,7 @@ class Dispatcher:
         plan: list[Any] = [entry, fields[b"identity"], 0]
         try:
             routes = self._table.find(fields[b"category"].decode(), fields[b"body"])
-        except orjson.JSONDecodeError:  # intake lets no such body in; one written by hand must not stop all
+        except NotJSON:  # intake lets no such body in; one written by hand must not stop all
             _log.error("an inbox entry has no JSON body", entry=entry.decode())
             return plan
         plan[2] = len(routes)

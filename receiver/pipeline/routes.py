@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 import redis
 
+from receiver.events.parsing import parse
 from receiver.pipeline import keys
-from receiver.plugins import ANY, Filter, Handler
+from receiver.plugins import Filter, Handler, covers
 
 SHARDS = 16
 """Lanes per handler. A conversation's lane must not change while events wait, so this is no setting."""
@@ -70,13 +71,13 @@ class RoutingTable:
             candidates = tuple(
                 route
                 for route in self.routes
-                if any(_covers(wanted, category) for wanted in route.filter.categories)
+                if any(covers(wanted, category) for wanted in route.filter.categories)
             )
             if len(self._by_category) < 10_000:  # a sender of made-up categories must not fill the memory
                 self._by_category[category] = candidates
         if not any(route.reads_bodies for route in candidates):
             return list(candidates)
-        data = orjson.loads(body)
+        data = parse(body)
         return [route for route in candidates if not route.reads_bodies or route.matches(data)]
 
 
@@ -108,10 +109,6 @@ def handler_of(lane: str) -> str:
 def queue_of(handler: str) -> str:
     """Return the name of the RQ queue on which the drains of `handler` are enqueued."""
     return f"receiver.{handler}"
-
-
-def _covers(wanted: str, category: str) -> bool:
-    return wanted in (ANY, category) or (wanted.endswith("*") and category.startswith(wanted[:-1]))
 
 
 def _inner(data: Mapping[str, Any], outer: str, name: str) -> Any:

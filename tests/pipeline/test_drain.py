@@ -10,10 +10,12 @@ import time
 import pytest
 
 from receiver.errors import Fenced, SendbirdRefused, SendbirdUnavailable
+from receiver.intake import Intake
 from receiver.pipeline import drain as drain_module
 from receiver.pipeline import keys, lanes, routes
 from receiver.pipeline.drain import SHARE, WINDOW, backoff
 from receiver.pipeline.lanes import Lane
+from receiver.signature import sign
 
 HANDLER = "test.h"
 
@@ -151,6 +153,40 @@ async def test_every_attempt_is_added_to_the_history(road):
         (3, "done", None),
     ]
     assert "in handler" in delivery.attempts[0].traceback
+
+
+async def test_half_an_emoji_costs_nothing(road):
+    """A body that is JSON to no strict reader reaches its handler, and its error can be recorded."""
+    seen = []
+
+    async def handler(event, context):
+        seen.append(event.raw["text"])
+        raise SendbirdRefused(event.raw["text"])
+
+    on(road, handler, type="MESG")
+    intake = Intake([b"t"])
+    body = b'{"category":"a:b","type":"MESG","channel":{"channel_url":"c\\ud83d"},"text":"\\ud83d"}'
+    envelope = intake.webhook(sign(b"t", body), body)
+    await road.inbox.append(envelope)
+    await run_until_empty(road)
+    assert seen == ["\ud83d"]
+    delivery = await road.delivery(envelope.id)
+    assert delivery.attempts[0].error == "SendbirdRefused: ?"
+
+
+async def test_a_long_error_is_kept_in_part(road):
+    """Of an error the beginning is kept, of a traceback the end."""
+
+    async def handler(event, context):
+        raise SendbirdRefused("x" * 100_000)
+
+    on(road, handler)
+    event_id = await road.append()
+    await run_until_empty(road)
+    [attempt] = (await road.delivery(event_id)).attempts
+    assert attempt.error.startswith("SendbirdRefused: xxx")
+    assert len(attempt.error) == 2_000
+    assert len(attempt.traceback) == 20_000
 
 
 async def test_spent_retries_make_a_dead_letter_and_the_conversation_goes_on(road):

@@ -71,6 +71,8 @@ async def test_a_full_redis_stores_nothing_and_says_so(client):
     try:
         with pytest.raises(NotStored):
             await inbox.append(envelope())
+        with pytest.raises(NotStored, match="full"):
+            await inbox.ready()
     finally:
         await client.config_set("maxmemory", "0")
     assert await inbox.length() == 0
