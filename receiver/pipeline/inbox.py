@@ -108,9 +108,11 @@ class Inbox:
             NotStored: they can't.
         """
         try:
-            await self._client.ping()
+            memory = await self._client.info("memory")
         except (TimeoutError, RedisError, OSError) as error:
             raise NotStored(f"Redis is away: {error}") from error
+        if 0 < memory["maxmemory"] <= memory["used_memory"]:
+            raise NotStored("Redis is full (maxmemory)")
 
     async def length(self) -> int:
         """Return the number of events that are kept."""
