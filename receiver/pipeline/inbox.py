@@ -20,6 +20,8 @@ from receiver.pipeline.connection import Client
 
 GROUP_LIMIT = 1000
 
+Waiting = tuple[Envelope, asyncio.Future[None]]
+
 _log = structlog.get_logger("receiver.inbox")
 _NAMES = tuple(name.encode() for name in keys.FIELDS)
 
@@ -55,12 +57,25 @@ def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
     return [part for pair in fields.items() for part in pair]
 
 
+def _settle(group: list[Waiting], results: list[Any]) -> None:
+    """Tell those who wait how it ended; those who have been told, or have given up, are passed over."""
+    for (_, stored), result in zip(group, results, strict=True):
+        if stored.done():
+            continue
+        if isinstance(result, RedisError):
+            stored.set_exception(NotStored("the event could not be stored: Redis refused it. Try again."))
+        elif isinstance(result, BaseException):
+            stored.set_exception(result)
+        else:
+            stored.set_result(None)
+
+
 class Inbox:
     """Appends envelopes, and reads them back for the CLI and the inspector."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._waiting: list[tuple[Envelope, asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._committer: asyncio.Task[None] | None = None
 
     async def append(self, envelope: Envelope) -> None:
@@ -80,11 +95,15 @@ class Inbox:
             while self._waiting:
                 group = self._waiting[:GROUP_LIMIT]
                 del self._waiting[:GROUP_LIMIT]
-                await self._commit_group(group)
+                try:
+                    await self._commit_group(group)
+                except Exception:  # a mistake of ours must not leave a whole group waiting for ever
+                    _log.exception("events could not be stored")
+                    _settle(group, [NotStored("the event could not be stored. Try again.")] * len(group))
         finally:
             self._committer = None
 
-    async def _commit_group(self, group: list[tuple[Envelope, asyncio.Future[None]]]) -> None:
+    async def _commit_group(self, group: list[Waiting]) -> None:
         pipeline = self._client.pipeline(transaction=False)
         for envelope, _ in group:
             pipeline.execute_command("XADD", keys.INBOX, "*", *_fields(envelope))
@@ -92,14 +111,8 @@ class Inbox:
             results = await pipeline.execute(raise_on_error=False)
         except (TimeoutError, RedisError, OSError) as error:
             _log.error("Redis is away: events are refused with 503", error=str(error), events=len(group))
-            results = [error] * len(group)
-        for (_, stored), result in zip(group, results, strict=True):
-            if stored.done():
-                continue  # the request was given up by its sender; its event may be stored all the same
-            if isinstance(result, BaseException):
-                stored.set_exception(NotStored("the event could not be stored: Redis is away. Try again."))
-            else:
-                stored.set_result(None)
+            results = [NotStored("the event could not be stored: Redis is away. Try again.")] * len(group)
+        _settle(group, results)
 
     async def ready(self) -> None:
         """Check that events can be stored.

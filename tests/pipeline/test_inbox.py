@@ -141,3 +141,14 @@ async def test_follow_gives_what_comes_in_from_now_on(client):
     _, found = await first
     assert found.id == later.id
     await following.aclose()
+
+
+async def test_an_unexpected_error_leaves_nobody_waiting(client):
+    """Whatever goes wrong while a group is sent, each of its appends ends, and later ones work."""
+    inbox = Inbox(client)
+    inbox._client = None
+    with pytest.raises(NotStored):
+        await inbox.append(envelope())
+    inbox._client = client
+    await inbox.append(envelope())
+    assert await inbox.length() == 1
