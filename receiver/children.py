@@ -11,7 +11,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent() -> Callable[[], None]:
-    """Return a `preexec_fn` after which the child gets SIGTERM when its parent dies, however that happens.
+    """Return what a new child has to call to get SIGTERM when its parent dies, however that happens.
 
     It works on Linux, and does nothing elsewhere. The parent is the thread that starts the child.
     """

@@ -15,6 +15,7 @@ import uvloop
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
+from receiver.children import die_with_parent
 from receiver.pipeline import routes
 from receiver.pipeline.connection import connect, connect_blocking
 from receiver.pipeline.dispatcher import Dispatcher
@@ -41,7 +42,11 @@ class Pool(WorkerPool):
         self._dispatcher: Any = None
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; then let everything end cleanly."""
+        """Work until SIGTERM or SIGINT; then let everything end cleanly.
+
+        What is forked from here on (workers, their schedulers, the dispatcher) ends when its parent dies.
+        """
+        os.register_at_fork(after_in_child=die_with_parent())
         self.start(logging_level="WARNING")
 
     def start_workers(self, *args: Any, **kwargs: Any) -> None:

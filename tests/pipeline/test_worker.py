@@ -106,6 +106,33 @@ async def test_a_killed_worker_loses_nothing(site, monkeypatch):
     assert [one.outcome for one in delivery.attempts] == ["cut off", "done"]
 
 
+def descendants(pid):
+    """Return the process ids of all that `pid` has started, directly or not."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    children = [int(child) for child in path.read_text().split()] if path.exists() else []
+    return children + [one for child in children for one in descendants(child)]
+
+
+def lives(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_nothing_outlives_a_killed_process(site):
+    """kill -9 of a worker ends its scheduler; kill -9 of the pool ends its workers and its dispatcher."""
+    with site.work("--workers", 1) as work:
+        await site.road.append(n=0)
+        wait_for(site.seen, what="the first event")
+        worker = int(site.lines()[0][2])
+        [scheduler] = wait_for(lambda: descendants(worker), what="the worker's scheduler")
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: not lives(scheduler), what="the scheduler's end")
+        wait_for(lambda: len(descendants(work.pid)) >= 2, what="a new worker")
+        family = descendants(work.pid)
+        work.kill()
+        wait_for(lambda: not any(map(lives, family)), what="the family's end")
+
+
 async def test_a_stopped_worker_ends_what_it_does_and_hands_back_the_rest(site):
     """SIGTERM lets the running handler end, hands the rest back in order, and exits with 0."""
     (site.folder / "hang").touch()
