@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -18,8 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from receiver.events.parsing import NotJSON
-from receiver.pipeline import jobs, keys
+from receiver.pipeline import housekeeping, jobs, keys, reaper
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.reaper import Reaper
@@ -31,6 +31,17 @@ RENEW = 1.0
 BATCH = 500
 
 _log = structlog.get_logger("receiver.dispatcher")
+
+
+def _readable(published: dict[bytes, bytes]) -> list[Route]:
+    """Return the routes that this version understands: a newer one may have published others."""
+    routes = []
+    for handler, stored in published.items():
+        try:
+            routes.append(Route.from_json(stored))
+        except (KeyError, TypeError, ValueError):
+            _log.exception("a route can't be read; its handler gets no events", handler=handler.decode())
+    return routes
 
 
 class Dispatcher:
@@ -55,35 +66,46 @@ class Dispatcher:
         self._cursor: str | None = None
         self._leading = False
         self._renewed = 0.0
-        self._chores = (Reaper(client, blocking), Housekeeper(client, retention))
+        self._reaper = Reaper(client, blocking)
+        self._housekeeper = Housekeeper(client, retention)
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Lead whenever possible, until `stopping` is set. Redis going away only pauses it."""
-        while not self.stopping.is_set():
-            try:
-                await self._step()
-            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-                _log.warning("Redis is away; the dispatcher waits", error=str(error))
-                await self._stand_back()
-            except RedisError:
-                _log.exception("Redis refused something; the dispatcher tries again")
-                await self._stand_back()
+        """Lead whenever possible, until `stopping` is set. Nothing but that ends it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._repeat(self._step, 0.0))
+            tasks.create_task(self._repeat(self._reap, reaper.EVERY))
+            tasks.create_task(self._repeat(self._trim, housekeeping.EVERY))
         with suppress(RedisError, OSError, TimeoutError):  # a lease that stays expires by itself
             await self._resign.run(self._client, [keys.LEASE], [self.token])
 
-    async def _stand_back(self) -> None:
-        self._leading = False
-        await self._pause(1.0)
+    async def _repeat(self, work: Callable[[], Awaitable[object]], every: float) -> None:
+        """Do `work` again and again, with a pause between; a fault costs a second, and no more."""
+        while not self.stopping.is_set():
+            pause = every
+            try:
+                await work()
+            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+                _log.warning("Redis is away; the dispatcher waits", error=str(error))
+                self._leading, pause = False, 1.0
+            except Exception:
+                _log.exception("the dispatcher met something unexpected; it tries again")
+                self._leading, pause = False, 1.0
+            await self._pause(pause)
 
     async def _step(self) -> None:
-        if not await self._hold_lease():
+        if await self._hold_lease():
+            await self.dispatch_once(block_ms=round(RENEW * 1000))
+        else:
             await self._pause(RENEW)
-            return
-        moved = await self.dispatch_once(block_ms=round(RENEW * 1000))
-        if not moved:
-            for chore in self._chores:
-                await chore.run_if_due()
+
+    async def _reap(self) -> None:
+        if self._leading:
+            await self._reaper.reap()
+
+    async def _trim(self) -> None:
+        # Whoever leads: trimming twice does no harm, and a full Redis lets nobody lead.
+        await self._housekeeper.trim()
 
     async def _hold_lease(self) -> bool:
         """Take or renew the lease, and learn the routes; tell whether this process leads."""
@@ -104,7 +126,7 @@ class Dispatcher:
         published: dict[bytes, bytes] = await self._client.hgetall(keys.ROUTES)
         if published != self._published:
             self._published = published
-            self._table = RoutingTable(Route.from_json(stored) for stored in published.values())
+            self._table = RoutingTable(_readable(published))
             _log.info("routes", handlers=[route.handler for route in self._table.routes])
 
     async def dispatch_once(self, *, block_ms: int | None = None) -> int:
@@ -138,19 +160,20 @@ class Dispatcher:
 
     def _plan(self, entry: bytes, fields: dict[bytes, bytes]) -> list[Any]:
         """Return one event's part of the script's arguments."""
-        conversation = fields[b"conversation"].decode()
-        plan: list[Any] = [entry, fields[b"identity"], 0]
         try:
+            conversation = fields[b"conversation"].decode()
             routes = self._table.find(fields[b"category"].decode(), fields[b"body"])
-        except NotJSON:  # intake lets no such body in; one written by hand must not stop all
-            _log.error("an inbox entry has no JSON body", entry=entry.decode())
-            return plan
-        plan[2] = len(routes)
+            plan: list[Any] = [entry, fields[b"identity"], len(routes)]
+        except (KeyError, ValueError):  # intake writes no such entry; one written by hand must not stop all
+            _log.exception("an inbox entry can't be read, and goes to no handler", entry=entry.decode())
+            return [entry, b"", 0]
         for route in routes:
             plan += (route.handler, lane_of(route.handler, conversation))
         return plan
 
     async def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.stopping.wait()

@@ -39,22 +39,32 @@ def _fields(envelope: Envelope) -> tuple[Any, ...]:
     return tuple(part for pair in zip(_NAMES, values, strict=True) for part in pair)
 
 
-def open_entry(fields: list[bytes]) -> Envelope:
-    """Make an envelope from an inbox entry's flat list of names and values."""
-    values = fields[1::2]
-    return Envelope(
-        id=values[0].decode(),
-        source=values[1].decode(),  # type: ignore[arg-type] # written by _fields from a Source
-        category=values[2].decode(),
-        conversation=values[3].decode(),
-        identity=values[4].decode(),
-        received=int(values[5]),
-        body=values[6],
+def open_entry(fields: list[bytes]) -> Envelope | None:
+    """Make an envelope from an inbox entry's flat list of names and values; None if it isn't one of ours."""
+    if tuple(fields[::2]) != _NAMES:
+        return None
+    event_id, source, category, conversation, identity, received, body = fields[1::2]
+    try:
+        return Envelope(
+            id=event_id.decode(),
+            source=source.decode(),  # type: ignore[arg-type] # written by _fields from a Source
+            category=category.decode(),
+            conversation=conversation.decode(),
+            identity=identity.decode(),
+            received=int(received),
+            body=body,
+        )
+    except ValueError:
+        return None
+
+
+def _open_all(found: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Envelope]]:
+    """Open what redis-py has made of a range; entries that aren't ours are left out."""
+    opened = (
+        (entry.decode(), open_entry([part for pair in fields.items() for part in pair]))
+        for entry, fields in found
     )
-
-
-def _flat(fields: dict[bytes, bytes]) -> list[bytes]:
-    return [part for pair in fields.items() for part in pair]
+    return [(entry, envelope) for entry, envelope in opened if envelope is not None]
 
 
 def _settle(group: list[Waiting], results: list[Any]) -> None:
@@ -134,7 +144,7 @@ class Inbox:
     async def latest(self, count: int) -> list[tuple[str, Envelope]]:
         """Return the `count` newest events with their entries, newest first."""
         found = await self._client.xrevrange(keys.INBOX, count=count)
-        return [(entry.decode(), open_entry(_flat(fields))) for entry, fields in found]
+        return _open_all(found)
 
     async def find(self, event_id: str, *, page: int = 500) -> tuple[str, Envelope] | None:
         """Return the event with this id and its entry, or None.
@@ -147,18 +157,19 @@ class Inbox:
             return None
         low = f"{start}-0"
         while found := await self._client.xrange(keys.INBOX, min=low, count=page):
-            for entry, fields in found:
-                if fields[b"id"].decode() == event_id:
-                    return entry.decode(), open_entry(_flat(fields))
+            for entry, envelope in _open_all(found):
+                if envelope.id == event_id:
+                    return entry, envelope
             low = f"({found[-1][0].decode()}"
         return None
 
     async def follow(self) -> AsyncIterator[tuple[str, Envelope]]:
         """Give every event that arrives from now on."""
-        last: Any = "$"
+        newest = await self._client.xrevrange(keys.INBOX, count=1)
+        last: Any = newest[0][0] if newest else "0-0"
         while True:
             found = await self._client.xread({keys.INBOX: last}, count=100, block=1000)
             for _, entries in found:
-                for entry, fields in entries:
-                    last = entry
-                    yield entry.decode(), open_entry(_flat(fields))
+                last = entries[-1][0]
+                for entry, envelope in _open_all(entries):
+                    yield entry, envelope

@@ -26,7 +26,10 @@ Operation = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An event that the owner has: its inbox entry, and the attempts and failures it had before."""
+    """An event that the owner has: its inbox entry, and the attempts and failures it had before.
+
+    `envelope` is None where the entry has left the inbox, or can't be read.
+    """
 
     entry: str
     attempts: int
@@ -58,10 +61,19 @@ def end(taken: Taken, status: Status, attempt: Attempt | None = None) -> Operati
     return ("end", taken.entry, status, attempts, failures, record)
 
 
-def retry(taken: Taken, attempt: Attempt, conversation: str, due: int, behind: list[str]) -> Operation:
-    """The delivery is tried again at `due` (ms); the conversation, with what is `behind`, waits apart."""
+def retry(taken: Taken, attempt: Attempt, conversation: str, wait: float, behind: list[str]) -> Operation:
+    """The delivery is tried again after `wait` seconds; the conversation, what is `behind`, waits apart."""
     numbers = (attempt.number, taken.failures + 1)
-    return ("retry", taken.entry, *numbers, attempt.to_json(), conversation, due, len(behind), *behind)
+    return (
+        "retry",
+        taken.entry,
+        *numbers,
+        attempt.to_json(),
+        conversation,
+        round(wait * 1000),
+        len(behind),
+        *behind,
+    )
 
 
 def back(entry: str, conversation: str) -> Operation:
@@ -89,19 +101,34 @@ class Lane:
         self._client = client
         self._key = {part: keys.lane(name, part) for part in ("queue", "taken", "suspects", "held", "owner")}
 
-    async def begin(self, now: int) -> int | None:
+    async def begin(self) -> int | None:
         """Become the owner; return how many events a dead drain had left, or None if another drain lives."""
-        key = self._key
-        recovered = await self._begin.run(
-            self._client,
-            [key["owner"], key["queue"], key["taken"], key["suspects"], key["held"], keys.LANES, keys.INBOX],
-            [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS, now],
-        )
-        return None if recovered < 0 else int(recovered)
+        recovered = await self._call_begin(abandon=False)
+        return None if recovered < 0 else recovered
 
-    async def turn(
-        self, operations: list[Operation], *, want: int, share: int, enough: list[str], now: int
-    ) -> Batch:
+    async def abandon(self) -> None:
+        """Put back what is taken, blame nobody, and let go of the lane, if it is still one's own."""
+        await self._call_begin(abandon=True)
+
+    async def _call_begin(self, *, abandon: bool) -> int:
+        key = self._key
+        return int(
+            await self._begin.run(
+                self._client,
+                [
+                    key["owner"],
+                    key["queue"],
+                    key["taken"],
+                    key["suspects"],
+                    key["held"],
+                    keys.LANES,
+                    keys.INBOX,
+                ],
+                [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS, "1" if abandon else ""],
+            )
+        )
+
+    async def turn(self, operations: list[Operation], *, want: int, share: int, enough: list[str]) -> Batch:
         """Record `operations`, then take up to `want` events, at most `share` of one conversation.
 
         Conversations in `enough` get no more for now.
@@ -110,7 +137,7 @@ class Lane:
             Fenced: another drain owns the lane.
         """
         key = self._key
-        common = [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS, now]
+        common = [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS]
         calls: list[tuple[Script, list[str], list[Any]]] = []
         if operations or want <= 0:
             settled = [
@@ -134,14 +161,11 @@ class Lane:
             return Batch([], [])
         events, overflowing = results[-1]
         return Batch(
-            [
-                Taken(entry.decode(), *counts(state), open_entry(fields) if fields else None)
-                for entry, state, fields in events
-            ],
+            [Taken(entry.decode(), *counts(state), open_entry(fields)) for entry, state, fields in events],
             [conversation.decode() for conversation in overflowing],
         )
 
-    async def release(self, now: int, *, give_way: bool) -> Release:
+    async def release(self, *, give_way: bool) -> Release:
         """Let go of the lane if nothing is to be done now, or in any case to `give_way`.
 
         Raises:
@@ -151,7 +175,7 @@ class Lane:
         result = await self._release.run(
             self._client,
             [key["owner"], key["queue"], key["taken"], key["held"], keys.LANES],
-            [self.name, self.token, now, "1" if give_way else ""],
+            [self.name, self.token, "1" if give_way else ""],
         )
         if result is None:
             raise Fenced(f"the lane {self.name} has another owner")

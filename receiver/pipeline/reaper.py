@@ -15,7 +15,7 @@ import structlog
 from receiver.pipeline import jobs, keys
 from receiver.pipeline.connection import Client
 
-EVERY = 2.0
+EVERY = 1.0
 GRACE = 3.0
 """Seconds that a lane may look forsaken before it is woken: its job may just be on its way."""
 
@@ -29,20 +29,13 @@ class Reaper:
         self._client = client
         self._blocking = blocking
         self._forsaken_since: dict[str, float] = {}
-        self._next = 0.0
 
-    async def run_if_due(self) -> None:
-        """Look, unless it was done a moment ago."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + EVERY
-            await self.reap()
-
-    async def reap(self, *, grace: float = GRACE) -> list[str]:
-        """Wake every lane that has looked forsaken for `grace` seconds; return their names."""
+    async def reap(self) -> list[str]:
+        """Wake every lane that has looked forsaken for a while; return their names."""
         now = time.monotonic()
         forsaken = await self._forsaken()
         self._forsaken_since = {lane: self._forsaken_since.get(lane, now) for lane in forsaken}
-        overdue = [lane for lane, since in self._forsaken_since.items() if now - since >= grace]
+        overdue = [lane for lane, since in self._forsaken_since.items() if now - since >= GRACE]
         if overdue:
             _log.warning("lanes without a living job are woken", lanes=overdue)
             await asyncio.to_thread(jobs.wake, self._blocking, overdue)

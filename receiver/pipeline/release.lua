@@ -1,18 +1,19 @@
 -- Ends the caller's ownership: when the lane has nothing to do now, or when the caller gives way.
 --
 -- KEYS  1 owner  2 queue  3 taken  4 held  5 lanes
--- ARGV  1 lane  2 token  3 now (ms)  4 '1' to give way
+-- ARGV  1 lane  2 token  3 '1' to give way
 -- Returns {'empty'}, {'resting', due (ms)}, {'more'}, or false if the caller no longer owns the lane.
 -- 'more' leaves the lane to the caller, unless it gives way.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then
   return false
 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local first = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
 local due = first[2] and tonumber(first[2])
-if redis.call('EXISTS', KEYS[2]) == 1 or redis.call('EXISTS', KEYS[3]) == 1
-    or (due and due <= tonumber(ARGV[3])) then
-  if ARGV[4] == '1' then
+if redis.call('EXISTS', KEYS[2]) == 1 or redis.call('EXISTS', KEYS[3]) == 1 or (due and due <= now) then
+  if ARGV[3] == '1' then
     redis.call('DEL', KEYS[1])
   end
   return {'more'}

@@ -1,16 +1,23 @@
 """The RQ side: the job that drains a lane, and the workers that run it.
 
-`drain` is an ordinary RQ job, so any `rq worker --serializer json` can run it. `LaneWorker` runs it in
-its own process, on an event loop that stays warm, and hands its lane back when it is told to stop.
+`drain` is an ordinary RQ job, so any `rq worker --serializer json` can run it; there, it lasts as long as
+the drain. In a `LaneWorker` it only begins the drain, which goes on beside others on a loop that stays
+warm: a handler that is slow, or hangs, keeps no other handler waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
-from collections.abc import Mapping
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 import structlog
@@ -19,23 +26,29 @@ from rq import SimpleWorker
 from rq.worker import DequeueStrategy
 
 from receiver import plugins, settings
-from receiver.errors import PluginError
+from receiver.errors import Fenced, PluginError
 from receiver.pipeline import jobs, keys, routes
 from receiver.pipeline.connection import connect, connect_blocking
 from receiver.pipeline.drain import Drain
-from receiver.pipeline.lanes import Lane, Release
+from receiver.pipeline.lanes import LEASE_MS, Lane, Release
 from receiver.plugins import Handler
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
 THREADS = 64
-"""Threads for handlers that are a plain `def`."""
+"""Plain functions that run at once. Those that outlived their time limit run on beside them."""
+ABANDONED_THREADS = 192
+WORKER_TTL = 60
+"""Seconds after which RQ takes a silent worker for dead; it waits for jobs a little less at a time."""
+STUCK_AFTER = LEASE_MS / 1000 * 2 / 3
+"""Seconds after which a loop that stands still is given up: before its leases run out."""
 
+Result = TypeVar("Result")
 _log = structlog.get_logger("receiver.worker")
 
 
 class Runtime:
-    """What one worker process keeps warm: its loop, its clients, its handlers."""
+    """What one worker process keeps warm: its loop, in a thread of its own, its clients, its handlers."""
 
     def __init__(self, config: Settings, handlers: Mapping[str, Handler]) -> None:
         if config.redis_url is None:
@@ -44,26 +57,60 @@ class Runtime:
         self.handlers = handlers
         self.bots: frozenset[str] = frozenset()
         self.stopping = False
+        self.alone = True
         self.blocking: redis.Redis = connect_blocking(config.redis_url)
         self.client = connect(config.redis_url)
+        self.threads = asyncio.Semaphore(THREADS)
         token = config.api_tokens[0].get_secret_value() if config.api_tokens else ""
         self.sendbird = Platform(config.platform_url, token)
+        self._drains: dict[asyncio.Task[None], Drain] = {}
         self._loop = uvloop.new_event_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="handler"))
-        self._drain: Drain | None = None
+        self._loop.set_default_executor(
+            ThreadPoolExecutor(THREADS + ABANDONED_THREADS, thread_name_prefix="handler")
+        )
+        self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
+        self._thread.start()
 
-    def drain(self, lane: str) -> Release | None:
-        """Drain `lane` on the warm loop."""
-        asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(self._run(lane))
+    def drain(self, lane: str) -> None:
+        """Drain `lane`. When this process is `alone`, return at its end, else as soon as it has begun."""
+        began = self._call(self._begin(lane))
+        if began and self.alone:
+            self._call(self._wait_for_drains())
 
     def stop(self) -> None:
-        """Make the running drain hand back what it hasn't begun. Safe to call from a signal handler."""
+        """Make every drain hand back what it hasn't begun. Safe to call from a signal handler."""
         self.stopping = True
-        if self._drain is not None:
-            self._loop.call_soon_threadsafe(self._drain.wake)
+        self._loop.call_soon_threadsafe(self._wake_drains)
 
-    async def _run(self, lane: str) -> Release | None:
+    def finish(self) -> None:
+        """Stop, and return when every drain has ended."""
+        self.stop()
+        self._call(self._wait_for_drains())
+
+    def watch(self) -> None:
+        """End this process if its loop stands still: a handler blocks it, and everything else with it.
+
+        What the loop had is taken over, and run one by one, so that the handler is found out.
+        """
+        last = time.monotonic()
+
+        def tick() -> None:
+            nonlocal last
+            last = time.monotonic()
+
+        while True:
+            self._loop.call_soon_threadsafe(tick)
+            time.sleep(1)
+            if time.monotonic() - last > STUCK_AFTER:
+                frame = sys._current_frames().get(self._thread.ident or 0)
+                where = [f"{one.filename}:{one.lineno}" for one in traceback.extract_stack(frame)[-8:]]
+                _log.critical("a handler blocks the event loop; this worker gives up", at=where)
+                os._exit(70)
+
+    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _begin(self, lane: str) -> bool:
         handler = self.handlers.get(routes.handler_of(lane))
         if handler is None:
             raise PluginError(
@@ -72,11 +119,37 @@ class Runtime:
             )
         known = await self.client.smembers(keys.BOTS)
         self.bots = frozenset(bot.decode() for bot in known)
-        self._drain = Drain(Lane(self.client, lane), handler, self)
+        drain = Drain(Lane(self.client, lane), handler, self)
+        if not await drain.begin():
+            return False
+        task = asyncio.create_task(self._run(drain, lane))
+        self._drains[task] = drain
+        task.add_done_callback(self._drains.pop)
+        return True
+
+    async def _run(self, drain: Drain, lane: str) -> None:
         try:
-            return await self._drain.run()
-        finally:
-            self._drain = None
+            left = await drain.run()
+            await asyncio.to_thread(self._wake, lane, left)
+        except Fenced as error:
+            _log.warning("the drain was taken over", lane=lane, error=str(error))
+        except Exception:
+            _log.exception("a drain failed; the reaper wakes its lane", lane=lane)
+
+    def _wake(self, lane: str, left: Release) -> None:
+        """Have the lane drained again, at once or when it is due."""
+        if left.due is not None:
+            jobs.wake_at(self.blocking, lane, left.due)
+        elif left.state == "more":
+            jobs.wake(self.blocking, [lane])
+
+    def _wake_drains(self) -> None:
+        for drain in self._drains.values():
+            drain.wake()
+
+    async def _wait_for_drains(self) -> None:
+        while self._drains:
+            await asyncio.wait(list(self._drains))
 
 
 _runtime: Runtime | None = None
@@ -92,33 +165,40 @@ def runtime() -> Runtime:
     global _runtime  # noqa: PLW0603 - RQ calls a function by its name: the process is its only place
     if _runtime is None or _runtime.pid != os.getpid():
         config = settings.load()
-        handlers = plugins.load(config.handlers)
-        _runtime = Runtime(config, handlers)
-        routes.publish(_runtime.blocking, handlers.values())
+        _runtime = Runtime(config, plugins.load(config.handlers))
     return _runtime
 
 
 def drain(lane: str) -> None:
     """Drain `lane`: the RQ job."""
-    here = runtime()
-    left = here.drain(lane)
-    if left is None or left.state == "empty":
-        return
-    if left.due is not None:
-        jobs.wake_at(here.blocking, lane, left.due)
-    else:
-        jobs.wake(here.blocking, [lane])
+    runtime().drain(lane)
 
 
 class LaneWorker(SimpleWorker):
-    """RQ's worker without forking. It is fair to its queues, and hands its lane back when it stops."""
+    """RQ's worker without forking: it begins drains, and lets them run beside each other."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "worker_ttl": WORKER_TTL})
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
-        """Load the handlers, then work."""
-        runtime()
-        kwargs["dequeue_strategy"] = DequeueStrategy.ROUND_ROBIN
-        return bool(super().work(*args, **kwargs))
+        """Work until told to stop; then let the drains end, and the process with them."""
+        quiet = {"logging_level": "WARNING", "dequeue_strategy": DequeueStrategy.ROUND_ROBIN}
+        try:
+            return bool(super().work(*args, **{**kwargs, **quiet}))
+        finally:
+            runtime().finish()
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(0)  # threads of plain functions that hang would keep the process alive
+
+    def _install_signal_handlers(self) -> None:
+        """Make the runtime here, where RQ has forked its scheduler and begins to wait for jobs."""
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+        here = runtime()
+        here.alone = False
+        threading.Thread(target=here.watch, name="watch", daemon=True).start()
 
     def handle_warm_shutdown_request(self) -> None:
-        """Tell the running drain to end its slice now."""
-        runtime().stop()
+        """Tell the drains to end."""
+        with contextlib.suppress(RuntimeError):  # a loop that is closed has no drains
+            runtime().stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -29,6 +31,8 @@ class Road:
         self.inbox = Inbox(client)
         self.handlers = Handlers("test")
         self.stopping = False
+        self.alone = True
+        self.threads = asyncio.Semaphore(64)
         self.dispatcher = self.another_dispatcher()
 
     def another_dispatcher(self):
@@ -70,7 +74,13 @@ class Road:
 
     async def drain(self):
         """Drain every lane once; return how each was left."""
-        return {lane: await self.drain_of(lane).run() for lane in await self.lanes()}
+        return {lane: await self.drain_lane(lane) for lane in await self.lanes()}
+
+    async def drain_lane(self, lane):
+        """Drain one lane; return how it was left."""
+        drain = self.drain_of(lane)
+        assert await drain.begin()
+        return await drain.run()
 
     async def history(self, event_id):
         """Return what happened to an event."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import orjson
+import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from receiver.pipeline import keys, routes
+from receiver.pipeline import keys, reaper, routes
 from receiver.pipeline.deliveries import Delivery
 
 
@@ -179,6 +180,47 @@ async def test_new_routes_are_learned_while_it_runs(road):
     event_id = await road.append()
     await road.dispatch()
     assert late in {delivery.handler for delivery in (await road.history(event_id)).deliveries}
+
+
+@pytest.mark.parametrize("fields", [{"a": "b"}, {"conversation": b"\xff", "category": "x", "body": "{}"}])
+async def test_an_odd_entry_stops_nothing(road, fields):
+    """An inbox entry of another form is passed over, and what comes after it is dispatched."""
+    add_handler(road)
+    await road.client.xadd(keys.INBOX, fields)
+    event_id = await road.append()
+    await road.dispatch()
+    assert (await road.delivery(event_id)).status == "waiting"
+
+
+async def test_a_route_of_another_version_stops_nothing(road):
+    """A route that this version doesn't understand keeps no other handler from its events."""
+    add_handler(road)
+    await road.client.hset(keys.ROUTES, "newer", b'{"handler":"newer","filter":{"moon":["full"]}}')
+    event_id = await road.append()
+    await road.dispatch()
+    assert (await road.delivery(event_id)).status == "waiting"
+
+
+async def test_chores_are_done_under_traffic(road, monkeypatch):
+    """Forsaken lanes are woken and old events dropped while events keep coming."""
+    monkeypatch.setattr(reaper, "EVERY", 0.01)
+    monkeypatch.setattr(reaper, "GRACE", 0.0)
+    name = add_handler(road)
+    lane = routes.lane_of(name, "c1")
+    queue = Queue(routes.queue_of(name), connection=road.blocking, serializer=JSONSerializer)
+    routes.publish(road.blocking, road.handlers)
+    running = asyncio.create_task(road.dispatcher.run())
+    async with asyncio.timeout(20):
+        while not queue.job_ids:
+            await road.append()
+            await asyncio.sleep(0.01)
+        queue.empty()
+        while not queue.job_ids:
+            await road.append()
+            await asyncio.sleep(0.01)
+    assert queue.jobs[0].args == [lane]
+    road.dispatcher.stopping.set()
+    await running
 
 
 async def test_an_entry_without_json_stops_nothing(road):

@@ -11,9 +11,10 @@ import pytest
 
 from receiver.errors import Fenced, SendbirdRefused, SendbirdUnavailable
 from receiver.intake import Intake
+from receiver.pipeline import attempts, keys, lanes, routes
 from receiver.pipeline import drain as drain_module
-from receiver.pipeline import keys, lanes, routes
-from receiver.pipeline.drain import SHARE, WINDOW, backoff
+from receiver.pipeline.attempts import backoff
+from receiver.pipeline.drain import SHARE, WINDOW
 from receiver.pipeline.lanes import Lane
 from receiver.signature import sign
 
@@ -25,12 +26,12 @@ def on(road, handler, **options):
 
 
 async def run_until_empty(road):
-    """Dispatch, and drain until no lane holds anything; waits for lanes that rest."""
+    """Dispatch, and drain until no lane holds anything. Waits pass in no time."""
     await road.dispatch()
-    while await road.lanes():
-        for left in (await road.drain()).values():
-            if left.due is not None:
-                await asyncio.sleep(max(0.0, left.due / 1000 - time.time()))
+    while lanes := await road.lanes():
+        for lane in lanes:
+            await let_time_pass(road, lane)
+        await road.drain()
 
 
 async def test_a_handler_gets_the_event_and_the_delivery_is_done(road):
@@ -131,7 +132,7 @@ async def test_later_events_of_a_held_conversation_wait_behind_it(road):
     assert order == [0, 1, 2, 3]
 
 
-async def test_every_attempt_is_added_to_the_history(road):
+async def test_every_attempt_is_added_to_the_history(road, monkeypatch):
     """A retry adds an attempt with its error and traceback, and overwrites nothing."""
 
     async def handler(event, context):
@@ -139,12 +140,9 @@ async def test_every_attempt_is_added_to_the_history(road):
             raise ValueError(f"no luck {context.attempt}")
 
     on(road, handler)
-    drain_module.FIRST_WAIT, saved = 0.01, drain_module.FIRST_WAIT
-    try:
-        event_id = await road.append()
-        await run_until_empty(road)
-    finally:
-        drain_module.FIRST_WAIT = saved
+    monkeypatch.setattr(attempts, "FIRST_WAIT", 0.01)
+    event_id = await road.append()
+    await run_until_empty(road)
     delivery = await road.delivery(event_id)
     assert delivery.status == "done"
     assert [(one.number, one.outcome, one.error) for one in delivery.attempts] == [
@@ -401,8 +399,8 @@ async def test_a_second_drain_of_an_owned_lane_ends_at_once(road):
     await road.dispatch()
     lane = lane_of("c1")
     owner = Lane(road.client, lane)
-    assert await owner.begin(0) == 0
-    assert await road.drain_of(lane).run() is None
+    assert await owner.begin() == 0
+    assert not await road.drain_of(lane).begin()
 
 
 async def test_a_drain_that_lost_its_lane_is_fenced(road):
@@ -424,7 +422,7 @@ async def test_a_drain_that_lost_its_lane_is_fenced(road):
     await started.wait()
     await road.client.delete(keys.lane(lane_of("c1"), "owner"))
     other = Lane(road.client, lane_of("c1"))
-    assert await other.begin(1) == 1
+    assert await other.begin() == 1
     with pytest.raises(Fenced):
         await draining
     assert cancelled == [event_id]
@@ -445,6 +443,7 @@ async def test_a_stopping_drain_hands_back_what_it_has_not_begun(road):
         await road.append(n=n)
     await road.dispatch()
     drain = road.drain_of(lane_of("c1"))
+    assert await drain.begin()
     draining = asyncio.create_task(drain.run())
     await started.wait()
     road.stopping = True
@@ -528,11 +527,19 @@ async def test_an_event_that_left_the_inbox_is_a_dead_letter(road):
     assert await road.client.zcard(keys.DEAD) == 1
 
 
+async def let_time_pass(road, lane):
+    """Make the waits of a lane's held conversations end now."""
+    held = keys.lane(lane, "held")
+    for conversation, due in await road.client.zrange(held, 0, -1, withscores=True):
+        if due != float("inf"):
+            await road.client.zadd(held, {conversation: 0})
+
+
 async def crash(road, lane, *, want=WINDOW):
     """Take events as a drain does, and die without a word."""
     dead = Lane(road.client, lane)
-    assert await dead.begin(0) is not None
-    batch = await dead.turn([], want=want, share=SHARE, enough=[], now=1)
+    assert await dead.begin() is not None
+    batch = await dead.turn([], want=want, share=SHARE, enough=[])
     await road.client.delete(keys.lane(lane, "owner"))  # its lease runs out
     return batch
 
@@ -602,7 +609,8 @@ async def test_no_fault_loses_repeats_or_reorders(road, seed):
                     await crash(road, lane, want=chance.choice([1, 5, WINDOW]))
                 else:
                     road.stopping = chance.random() < 0.2
-                    await road.drain_of(lane).run()
+                    await let_time_pass(road, lane)
+                    await road.drain_lane(lane)
                     road.stopping = False
     await run_until_empty(road)
     for conversation, count in counts.items():

@@ -71,8 +71,8 @@ async def test_nothing_goes_past_an_unfinished_event(handled, where):
     if where == "taken":
         for lane in await handled.lanes():
             drain = handled.drain_of(lane)
-            await drain._lane.begin(0)
-            await drain._lane.turn([], want=10, share=10, enough=[], now=1)
+            await drain._lane.begin()
+            await drain._lane.turn([], want=10, share=10, enough=[])
     assert await Housekeeper(handled.client, -1).trim() == 1
     assert len(await left(handled)) == 4
 

@@ -6,6 +6,7 @@ import pytest
 
 from receiver.errors import Fenced
 from receiver.pipeline import keys, lanes, routes
+from receiver.pipeline.deliveries import Attempt
 from receiver.pipeline.lanes import Lane
 
 LANE = routes.lane_of("test.h", "c1")
@@ -23,12 +24,12 @@ async def lane(road):
         await road.append(n=n)
     await road.dispatch()
     owned = Lane(road.client, LANE)
-    assert await owned.begin(0) == 0
+    assert await owned.begin() == 0
     return owned
 
 
-async def take(lane, *, want=100, share=100, enough=(), operations=(), now=1):
-    batch = await lane.turn(list(operations), want=want, share=share, enough=list(enough), now=now)
+async def take(lane, *, want=100, share=100, enough=(), operations=()):
+    batch = await lane.turn(list(operations), want=want, share=share, enough=list(enough))
     return [one.entry for one in batch.events], batch.overflowing
 
 
@@ -62,9 +63,9 @@ async def test_each_script_checks_the_token(road, lane, want, operations):
     """Whatever a turn does, taking or settling, it is refused once another drain owns the lane."""
     await road.client.set(keys.lane(LANE, "owner"), "another")
     with pytest.raises(Fenced):
-        await lane.turn(operations, want=want, share=1, enough=[], now=1)
+        await lane.turn(operations, want=want, share=1, enough=[])
     with pytest.raises(Fenced):
-        await lane.release(1, give_way=True)
+        await lane.release(give_way=True)
     assert await road.client.llen(keys.lane(LANE, "queue")) == 10
 
 
@@ -73,8 +74,8 @@ async def test_suspects_are_given_one_at_a_time(road, lane):
     await take(lane, want=3)
     await road.client.delete(keys.lane(LANE, "owner"))
     heir = Lane(road.client, LANE)
-    assert await heir.begin(1) == 3
-    batch = await heir.turn([], want=100, share=100, enough=[], now=1)
+    assert await heir.begin() == 3
+    batch = await heir.turn([], want=100, share=100, enough=[])
     [first] = batch.events
     assert await take(heir) == ([], [])
     again, _ = await take(heir, operations=[lanes.end(first, "skipped")])
@@ -83,23 +84,73 @@ async def test_suspects_are_given_one_at_a_time(road, lane):
 
 async def test_a_suspect_that_is_settled_is_cleared(road, lane):
     """When the last suspect is settled, events are taken many at a time again."""
-    await take(lane, want=1)
+    await take(lane, want=2)
     await road.client.delete(keys.lane(LANE, "owner"))
     heir = Lane(road.client, LANE)
-    assert await heir.begin(1) == 1
-    batch = await heir.turn([], want=100, share=100, enough=[], now=1)
-    rest, _ = await take(heir, operations=[lanes.end(batch.events[0], "skipped")])
-    assert len(rest) == 9
+    assert await heir.begin() == 2
+    for _ in range(2):
+        batch = await heir.turn([], want=100, share=100, enough=[])
+        [one] = batch.events
+        rest, _ = await take(heir, want=0, operations=[lanes.end(one, "skipped")])
+    rest, _ = await take(heir)
+    assert len(rest) == 8
+
+
+async def test_an_event_that_died_alone_waits_apart(road, lane):
+    """The one that is blamed is held for a while, and the others of its lane go on at once."""
+    [alone], _ = await take(lane, want=1)
+    await road.append("c2")
+    await road.client.delete(keys.lane(LANE, "owner"))
+    heir = Lane(road.client, LANE)
+    assert await heir.begin() == 1
+    held = await road.client.zrange(keys.lane(LANE, "held"), 0, -1)
+    assert held == [b"c1"]
+    assert await road.client.lindex(keys.lane(LANE, "parked:c1"), 0) == alone.encode()
+    assert await take(heir) == ([], [])
+
+
+async def test_an_abandoned_lane_blames_nobody(road, lane):
+    """What an owner gives back when it has lost Redis is no suspect, and has not failed."""
+    given, _ = await take(lane, want=1)
+    await lane.abandon()
+    heir = Lane(road.client, LANE)
+    assert await heir.begin() == 0
+    batch = await heir.turn([], want=100, share=100, enough=[])
+    assert [one.entry for one in batch.events][:1] == given
+    assert len(batch.events) == 10
+    assert (batch.events[0].attempts, batch.events[0].failures) == (1, 0)
+
+
+async def test_only_the_owner_abandons(road, lane):
+    """A drain that lost its lane can't take it away from its heir."""
+    await take(lane, want=3)
+    await road.client.set(keys.lane(LANE, "owner"), "heir")
+    await lane.abandon()
+    assert await road.client.get(keys.lane(LANE, "owner")) == b"heir"
+    assert await road.client.scard(keys.lane(LANE, "taken")) == 3
+
+
+async def test_what_was_recorded_is_not_recorded_again(road, lane):
+    """A turn whose answer was lost can be sent again: nothing is ended, parked or given back twice."""
+    batch = await lane.turn([], want=3, share=100, enough=[])
+    done, failed, behind = batch.events
+    attempt = Attempt(number=1, ended=1, outcome="failed")
+    operations = [lanes.end(done, "skipped"), lanes.retry(failed, attempt, "c1", 60, [behind.entry])]
+    for _ in range(2):
+        await lane.turn(operations, want=0, share=100, enough=[])
+    parked = await road.client.lrange(keys.lane(LANE, "parked:c1"), 0, -1)
+    assert parked == [failed.entry.encode(), behind.entry.encode()]
+    assert await road.client.hget(keys.STATS, "skipped test.h") == b"1"
 
 
 async def test_a_lane_with_events_is_not_let_go(lane):
     """`release` leaves a lane to its owner while it has something to do, unless it gives way."""
-    assert (await lane.release(1, give_way=False)).state == "more"
+    assert (await lane.release(give_way=False)).state == "more"
     taken, _ = await take(lane)
     assert taken
-    assert (await lane.release(1, give_way=True)).state == "more"
+    assert (await lane.release(give_way=True)).state == "more"
     with pytest.raises(Fenced):
-        await lane.release(1, give_way=True)
+        await lane.release(give_way=True)
 
 
 async def test_every_turn_renews_the_lease(road, lane):
@@ -107,7 +158,7 @@ async def test_every_turn_renews_the_lease(road, lane):
     owner = keys.lane(LANE, "owner")
     for want in (1, 0):
         await road.client.pexpire(owner, 5_000)
-        await lane.turn([], want=want, share=1, enough=[], now=1)
+        await lane.turn([], want=want, share=1, enough=[])
         assert await road.client.pttl(owner) > 20_000
 
 
@@ -115,10 +166,10 @@ async def test_what_is_given_back_goes_before_what_was_parked(road, lane):
     """Events that are given back unbegun are the first to be taken again, parked ones behind them."""
     given, _ = await take(lane, share=4)
     hand_back = [lanes.back(entry, "c1") for entry in reversed(given)]
-    await lane.turn(hand_back, want=0, share=4, enough=[], now=1)
-    assert (await lane.release(1, give_way=True)).state == "more"
+    await lane.turn(hand_back, want=0, share=4, enough=[])
+    assert (await lane.release(give_way=True)).state == "more"
     heir = Lane(road.client, LANE)
-    assert await heir.begin(1) == 0
+    assert await heir.begin() == 0
     again, _ = await take(heir)
     assert again[:4] == given
     assert len(set(again)) == 10

@@ -8,8 +8,13 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from receiver.pipeline import jobs, keys, routes
+from receiver.pipeline import jobs, keys, reaper, routes
 from receiver.pipeline.reaper import Reaper
+
+
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch):
+    monkeypatch.setattr(reaper, "GRACE", 0.0)
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ async def waiting(road):
 async def test_a_lane_whose_job_waits_is_left_alone(road, waiting):
     """While a drain waits in its RQ queue, nothing is done."""
     _, queue = waiting
-    assert await Reaper(road.client, road.blocking).reap(grace=0) == []
+    assert await Reaper(road.client, road.blocking).reap() == []
     assert len(queue.jobs) == 1
 
 
@@ -37,16 +42,16 @@ async def test_a_lane_that_lost_its_job_gets_a_new_one(road, waiting):
     """A job that vanished between queue and worker is replaced."""
     lane, queue = waiting
     queue.empty()
-    assert await Reaper(road.client, road.blocking).reap(grace=0) == [lane]
+    assert await Reaper(road.client, road.blocking).reap() == [lane]
     assert [job.args for job in queue.jobs] == [[lane]]
 
 
-async def test_a_lane_gets_time_before_it_is_woken(road, waiting):
+async def test_a_lane_gets_time_before_it_is_woken(road, waiting, monkeypatch):
     """A lane that looks forsaken for a moment may just have its job on its way."""
     _, queue = waiting
     queue.empty()
-    reaper = Reaper(road.client, road.blocking)
-    assert await reaper.reap(grace=3600) == []
+    monkeypatch.setattr(reaper, "GRACE", 3600)
+    assert await Reaper(road.client, road.blocking).reap() == []
     assert queue.jobs == []
 
 
@@ -55,7 +60,7 @@ async def test_a_lane_with_an_owner_is_left_alone(road, waiting):
     lane, queue = waiting
     queue.empty()
     await road.client.set(keys.lane(lane, "owner"), "somebody")
-    assert await Reaper(road.client, road.blocking).reap(grace=0) == []
+    assert await Reaper(road.client, road.blocking).reap() == []
 
 
 async def test_a_resting_lane_sleeps_until_it_is_due(road, waiting):
@@ -63,10 +68,10 @@ async def test_a_resting_lane_sleeps_until_it_is_due(road, waiting):
     lane, queue = waiting
     await road.drain()
     queue.empty()
-    reaper = Reaper(road.client, road.blocking)
-    assert await reaper.reap(grace=0) == []
+    overseer = Reaper(road.client, road.blocking)
+    assert await overseer.reap() == []
     await road.client.zadd(keys.lane(lane, "held"), {"c1": time.time() * 1000 - 1})
-    assert await reaper.reap(grace=0) == [lane]
+    assert await overseer.reap() == [lane]
 
 
 async def test_a_scheduled_drain_is_kept_by_rqs_scheduler(road, waiting):

@@ -1,0 +1,175 @@
+"""Running one attempt: the handler, its event, its time limit, and what its end means."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from receiver.calls import call, is_async
+from receiver.context import BotReplies, Context
+from receiver.errors import Retry, SendbirdRefused, SendbirdUnavailable
+from receiver.events import BotMessage, Event, MessageSent
+from receiver.events.catalogue import open_event
+from receiver.pipeline.connection import Client
+from receiver.pipeline.deliveries import Attempt, Outcome, Status, StoredEffects
+from receiver.pipeline.lanes import Taken
+from receiver.plugins import Handler
+from receiver.sendbird.platform import Platform
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 600.0
+LONGEST_NAMED_WAIT = 86_400.0
+"""Seconds. A wait that a handler or Sendbird names is honoured up to a day."""
+
+_log = structlog.get_logger("receiver.attempts")
+
+
+class Surroundings(Protocol):
+    """What an attempt needs of its process. `threads` bounds the plain functions that run at once."""
+
+    client: Client
+    sendbird: Platform
+    bots: frozenset[str]
+    threads: asyncio.Semaphore
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an attempt ended for its delivery. `wait` is in seconds, where it is tried again."""
+
+    taken: Taken
+    status: Status
+    attempt: Attempt | None = None
+    wait: float = 0.0
+
+
+def backoff(failures: int) -> float:
+    """Return how long to wait after `failures` failed attempts, in seconds: exponential, with jitter."""
+    longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (failures - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+
+
+class Attempts:
+    """Runs the attempts of one handler."""
+
+    def __init__(self, handler: Handler, surroundings: Surroundings) -> None:
+        self._handler = handler
+        self._around = surroundings
+        self._is_async = is_async(handler.call)
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+
+    async def run(self, taken: Taken) -> Verdict:
+        """Run the next attempt of a delivery, whatever the handler does in it.
+
+        Raises:
+            CancelledError: the drain ends; the attempt is cut off.
+        """
+        if taken.envelope is None:
+            return Verdict(taken, "dead", self._attempt(taken, "failed", error="the event can't be read"))
+        if taken.failures > self._handler.retries:
+            return Verdict(taken, "dead")
+        if self._is_async:
+            return await self._run(taken, open_event(taken.envelope))
+        async with self._around.threads:  # the clock starts when there is a thread to run in
+            return await self._run(taken, open_event(taken.envelope))
+
+    async def _run(self, taken: Taken, event: Event) -> Verdict:
+        handler = self._handler
+        begun = time.perf_counter()
+        limit = asyncio.timeout(handler.timeout)
+        try:
+            self._mark(event)
+            if handler.where is not None and not handler.where(event):
+                return Verdict(taken, "skipped")
+            async with limit:
+                await call(handler.call, event, self._context(event, taken))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return self._failed(
+                taken, error, time.perf_counter() - begun
+            )  # one that it awaited was cancelled
+        except BaseException as error:
+            return self._failed(taken, error, time.perf_counter() - begun, expired=limit.expired())
+        return Verdict(taken, "done", self._attempt(taken, "done", took=time.perf_counter() - begun))
+
+    def _failed(self, taken: Taken, error: BaseException, took: float, *, expired: bool = False) -> Verdict:
+        handler = self._handler
+        if expired:
+            said = f"no end within {handler.timeout:g} s"
+            attempt = self._attempt(taken, "timed out", took=took, error=said)
+        elif isinstance(error, Retry):
+            attempt = self._attempt(taken, "asked to wait", took=took, error=str(error))
+        else:
+            frames = "".join(traceback.format_exception(error))
+            said = f"{type(error).__name__}: {error}"
+            attempt = self._attempt(taken, "failed", took=took, error=said, frames=frames)
+        assert taken.envelope is not None
+        log = _log.bind(handler=handler.name, id=taken.envelope.id, attempt=attempt.number)
+        about = {"outcome": attempt.outcome, "error": type(error).__name__, "at": _place(error)}
+        if taken.failures >= handler.retries or isinstance(error, SendbirdRefused):
+            log.error("dead letter", **about)
+            return Verdict(taken, "dead", attempt)
+        wait = _named_wait(error)
+        wait = backoff(taken.failures + 1) if wait is None else min(wait, LONGEST_NAMED_WAIT)
+        log.warning("attempt failed", **about, next_in=f"{wait:.1f} s")
+        return Verdict(taken, "retrying", attempt, wait)
+
+    def _attempt(
+        self,
+        taken: Taken,
+        outcome: Outcome,
+        *,
+        took: float = 0.0,
+        error: str | None = None,
+        frames: str | None = None,
+    ) -> Attempt:
+        return Attempt(
+            number=taken.attempts + 1,
+            ended=time.time_ns() // 1_000_000,
+            outcome=outcome,
+            took=round(took * 1000, 3),
+            worker=self._worker,
+            error=error,
+            traceback=frames,
+        )
+
+    def _mark(self, event: Event) -> None:
+        if isinstance(event, BotMessage | MessageSent) and event.sender is not None:
+            event.from_bot = event.sender.user_id in self._around.bots
+
+    def _context(self, event: Event, taken: Taken) -> Context:
+        replies = None
+        if isinstance(event, BotMessage):
+            delivery = f"{event.id}:{self._handler.name}"
+            replies = BotReplies(self._around.sendbird, event.bot.userid, event.channel.channel_url, delivery)
+        return Context(
+            event,
+            handler=self._handler.name,
+            attempt=taken.attempts + 1,
+            sendbird=self._around.sendbird,
+            effects=StoredEffects(self._around.client, taken.entry, self._handler.name),
+            bot=replies,
+        )
+
+
+def _place(error: BaseException) -> str | None:
+    """Return where `error` was raised. (Its text may hold what people wrote, and is not logged.)"""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+def _named_wait(error: BaseException) -> float | None:
+    """Return the wait, in seconds, that the handler or Sendbird asked for, or None."""
+    if isinstance(error, Retry):
+        return error.seconds
+    return error.retry_after if isinstance(error, SendbirdUnavailable) else None
