@@ -1,11 +1,12 @@
-"""Child processes that don't outlive this one."""
+"""Child processes that don't outlive this one, and threads that take no signals from it."""
 
 from __future__ import annotations
 
 import ctypes
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -23,3 +24,17 @@ def die_with_parent() -> Callable[[], None]:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
     return ask
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Start threads in this block: they leave SIGTERM and SIGINT to the main thread.
+
+    Python runs signal handlers in the main thread only. If the system hands the signal to another one, a
+    main thread that waits for a socket isn't woken, and the process ends when that wait does.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -26,6 +26,7 @@ from rq import SimpleWorker
 from rq.worker import DequeueStrategy
 
 from receiver import plugins, settings
+from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.pipeline import jobs, keys, routes
 from receiver.pipeline.connection import connect, connect_blocking
@@ -69,7 +70,8 @@ class Runtime:
             ThreadPoolExecutor(THREADS + ABANDONED_THREADS, thread_name_prefix="handler")
         )
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
-        self._thread.start()
+        with signals_blocked():
+            self._thread.start()
 
     def drain(self, lane: str) -> None:
         """Drain `lane`. When this process is `alone`, return at its end, else as soon as it has begun."""
@@ -193,10 +195,16 @@ class LaneWorker(SimpleWorker):
 
     def _install_signal_handlers(self) -> None:
         """Make the runtime here, where RQ has forked its scheduler and begins to wait for jobs."""
-        super()._install_signal_handlers()  # type: ignore[no-untyped-call] # RQ leaves it untyped
         here = runtime()
         here.alone = False
-        threading.Thread(target=here.watch, name="watch", daemon=True).start()
+        with signals_blocked():
+            threading.Thread(target=here.watch, name="watch", daemon=True).start()
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call] # RQ leaves it untyped
+
+    def subscribe(self) -> None:
+        """Start RQ's thread for commands without giving it our signals."""
+        with signals_blocked():
+            super().subscribe()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
     def handle_warm_shutdown_request(self) -> None:
         """Tell the drains to end."""

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from receiver.errors import Fenced, SendbirdRefused, SendbirdUnavailable
 from receiver.intake import Intake
@@ -632,3 +633,141 @@ async def wait_until(condition):
     async with asyncio.timeout(10):
         while not await condition():
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_no_more_conversations_run_at_once_than_allowed(road, concurrency):
+    """`concurrency` bounds the conversations that run at once, however many wait."""
+    inside, most = [0], [0]
+
+    async def handler(event, context):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        await asyncio.sleep(0.001)
+        inside[0] -= 1
+
+    on(road, handler, concurrency=concurrency)
+    for conversation in same_lane(12):
+        for n in range(3):
+            await road.append(conversation, n=n)
+    await run_until_empty(road)
+    assert most == [concurrency]
+
+
+class Odd(BaseException):
+    """An exception that no handler should raise."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt, Odd, GeneratorExit])
+async def test_whatever_a_handler_raises_is_its_own_failure(road, error):
+    """Neither SystemExit nor a cancelled awaitable ends the drain, or the order of the conversation."""
+    order = []
+
+    async def handler(event, context):
+        if event.raw["n"] == 1 and context.attempt == 1:
+            raise error("out")
+        order.append(event.raw["n"])
+
+    on(road, handler)
+    events = [await road.append(n=n) for n in range(4)]
+    await run_until_empty(road)
+    assert order == [0, 1, 2, 3]
+    delivery = await road.delivery(events[1])
+    assert [one.outcome for one in delivery.attempts] == ["failed", "done"]
+    assert delivery.attempts[0].error == f"{error.__name__}: out"
+
+
+async def test_plain_functions_wait_for_a_thread_before_their_time_begins(road):
+    """The time limit of a plain `def` counts from when it has a thread to run in."""
+    road.threads = asyncio.Semaphore(1)
+    seen = []
+
+    def handler(event, context):
+        time.sleep(0.05)  # blocks its thread, as a library would
+        seen.append(event.raw["n"])
+
+    on(road, handler, timeout=0.5, retries=0)
+    for n, conversation in enumerate(same_lane(20)):
+        await road.append(conversation, n=n)
+    await run_until_empty(road)
+    assert sorted(seen) == list(range(20))
+
+
+async def test_beside_others_a_slow_conversation_keeps_its_lane_open(road, monkeypatch):
+    """After its slice, a drain that isn't alone goes on serving its lane while a slow attempt runs."""
+    monkeypatch.setattr(drain_module, "SLICE", 0.0)
+    road.alone = False
+    gate, order = asyncio.Event(), []
+
+    async def handler(event, context):
+        if event.conversation == slow:
+            await gate.wait()
+        order.append(event.conversation)
+        gate.set()
+
+    on(road, handler)
+    slow, other = same_lane(2)
+    await road.append(slow)
+    await road.dispatch()
+    drain = road.drain_of(lane_of(slow))
+    assert await drain.begin()
+    drain._slice_end = time.monotonic() + 60
+    draining = asyncio.create_task(drain.run())
+    await wait_until(lambda: road.client.scard(keys.lane(lane_of(slow), "taken")))
+    drain._slice_end = 0.0
+    await road.append(other)
+    await road.dispatch()
+    await draining
+    assert order == [other, slow]
+
+
+async def test_losing_redis_blames_nobody(road, client, monkeypatch):
+    """A drain that loses Redis gives back what it has when it can; the next one goes on, in order."""
+    order, broken = [], []
+    on_the_way = Lane.turn
+
+    async def turn(self, operations, **options):
+        if broken and operations:
+            broken.clear()
+            raise RedisConnectionError("gone")
+        return await on_the_way(self, operations, **options)
+
+    async def handler(event, context):
+        order.append((event.raw["n"], context.attempt))
+
+    on(road, handler, retries=0)
+    monkeypatch.setattr(Lane, "turn", turn)
+    events = [await road.append(n=n) for n in range(3)]
+    await road.dispatch()
+    broken.append(True)
+    [left] = (await road.drain()).values()
+    assert left.state == "more"
+    await run_until_empty(road)
+    assert order == [(n, 1) for n in range(3)] + [(n, 2) for n in range(3)]
+    assert [(await road.delivery(one)).status for one in events] == ["done"] * 3
+
+
+async def test_a_suspect_that_waits_slows_nobody_down(road):
+    """While a suspect's conversation is held for long, the others of its lane run many at a time."""
+    inside, most = [0], [0]
+
+    async def handler(event, context):
+        if event.conversation == held and event.raw["n"] == 0:
+            context.retry_after(3600)
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        await asyncio.sleep(0.001)
+        inside[0] -= 1
+
+    on(road, handler)
+    held, *others = same_lane(10)
+    for n in range(2):
+        await road.append(held, n=n)
+    await road.dispatch()
+    await crash(road, lane_of(held))
+    for conversation in others:
+        await road.append(conversation, n=0)
+    await road.dispatch()
+    [left] = (await road.drain()).values()
+    assert left.state == "resting"
+    assert most[0] == len(others)

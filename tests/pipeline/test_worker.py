@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,84 @@ async def test_a_handler_that_fails_is_retried_by_rqs_scheduler(site):
         wait_for(lambda: site.seen() == [("c1", 0)], what="the second attempt")
     delivery = await site.road.delivery(event_id)
     assert [one.outcome for one in delivery.attempts] == ["failed", "done"]
+
+
+SLOW = """
+import asyncio, time
+from receiver import Handlers
+
+handlers = Handlers("slow")
+
+
+@handlers.on("slow:async", timeout=20)
+async def hang(event, context):
+    await asyncio.sleep(600)
+
+
+@handlers.on("slow:blocking")
+async def block(event, context):
+    time.sleep(600)
+
+
+@handlers.on("slow:thread", timeout=1, retries=0)
+def thread(event, context):
+    time.sleep(600)
+"""
+
+
+async def test_a_handler_that_hangs_keeps_no_other_waiting(site):
+    """With a single worker, another handler's events are handled while one hangs in all its lanes."""
+    slow = site.folder / "slow_plugin.py"
+    slow.write_text(SLOW)
+    site.environment["RECEIVER_HANDLERS"] += f",{slow}"
+    with site.work("--workers", 1) as work:
+        for n in range(40):
+            await site.road.append(f"s{n}", category="slow:async", n=-1)
+        await site.road.append("quick", n=1)
+        wait_for(lambda: ("quick", 1) in site.seen(), within=15, what="the other handler's event")
+        work.kill()
+
+
+async def test_a_handler_that_blocks_the_loop_ends_its_worker_only(site, monkeypatch):
+    """A worker whose loop stands still gives up; another one goes on, and the guilty event is blamed."""
+    slow = site.folder / "slow_plugin.py"
+    slow.write_text(SLOW)
+    site.environment["RECEIVER_HANDLERS"] += f",{slow}"
+    with site.work("--workers", 1) as work:
+        event_id = await site.road.append("blocked", category="slow:blocking", n=-1)
+        wait_for(lambda: "blocks the event loop" in work.output, within=60, what="the worker's end")
+        assert "slow_plugin.py" in work.output
+        await site.road.append("quick", n=1)
+        wait_for(lambda: ("quick", 1) in site.seen(), what="the other handler's event")
+        work.kill()
+    assert (await site.road.history(event_id)).deliveries
+
+
+async def test_a_thread_that_hangs_keeps_no_worker_from_ending(site):
+    """SIGTERM ends `work` though a plain function of a dead delivery never returns."""
+    slow = site.folder / "slow_plugin.py"
+    slow.write_text(SLOW)
+    site.environment["RECEIVER_HANDLERS"] += f",{slow}"
+    with site.work("--workers", 1) as work:
+        event_id = await site.road.append("stuck", category="slow:thread", n=-1)
+        wait_for(lambda: "dead letter" in work.output, what="the dead letter")
+        assert work.stop() == 0
+    delivery = next(
+        one for one in (await site.road.history(event_id)).deliveries if one.handler == "slow.thread"
+    )
+    assert delivery.status == "dead"
+
+
+@pytest.mark.parametrize("patience", [0.0, 0.3, 1.0])
+async def test_two_signals_end_it_as_well(site, patience):
+    """SIGTERM to the process and to its group, as service managers send it, ends an idle pool soon."""
+    with site.work("--workers", 2) as work:
+        wait_for(lambda: "leads" in work.output, what="the dispatcher")
+        time.sleep(patience)  # the moment of the signal is the point
+        work.send(signal.SIGTERM)
+        os.killpg(work.pid, signal.SIGTERM)
+        wait_for(lambda: work.exit_code is not None, within=20, what="the end")
+        assert work.exit_code == 0
 
 
 async def test_unknown_handlers_and_bad_modules_end_with_a_clear_message(site):
