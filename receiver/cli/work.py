@@ -36,7 +36,9 @@ def work(
     conversation stays in order, and what a dead worker had is taken over.
 
     Handlers come from RECEIVER_HANDLERS, or else from the plugins that are installed. A plain RQ worker
-    can run them, too: rq worker --serializer json receiver.NAME
+    can run them, too, with the same environment (NAME is a handler's: see `receiver handlers`):
+
+    rq worker --url $RECEIVER_REDIS_URL --serializer json --with-scheduler receiver.NAME
     """
     config = settings.load()
     logs.configure(config.log_format)
@@ -44,13 +46,19 @@ def work(
     if config.redis_url is None:
         raise settings.missing("redis_url", "The events to work on are there.")
     known = plugins.load(config.handlers)
+    if not known:
+        modules = ", ".join(config.handlers or plugins.installed())
+        raise ReceiverError(
+            f"there is no handler to run: the Handlers of {modules} are empty. Register a function with "
+            "@handlers.on(...) or handlers.bot(...), or name another module in RECEIVER_HANDLERS."
+        )
     wanted = _wanted(handlers, known)
     client = connect_blocking(config.redis_url)
     _wait_for(client)
     routes.publish(client, known.values())
     client.close()
     _log.info("works", handlers=wanted, workers=workers)
-    Pool(config, wanted, workers).run()
+    Pool(config, [known[name] for name in wanted], workers).run()
 
 
 def _wanted(names: str | None, known: Iterable[str]) -> list[str]:
@@ -58,9 +66,11 @@ def _wanted(names: str | None, known: Iterable[str]) -> list[str]:
     if names is None:
         return known
     wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise ReceiverError(f"--handlers names no handler. There are: {', '.join(known)}.")
     for name in wanted:
         if name not in known:
-            raise ReceiverError(f"there is no handler {name!r}. There are: {', '.join(known) or 'none'}.")
+            raise ReceiverError(f"there is no handler {name!r}. There are: {', '.join(known)}.")
     return wanted
 
 

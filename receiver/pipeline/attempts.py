@@ -29,6 +29,12 @@ LONGEST_WAIT = 600.0
 LONGEST_NAMED_WAIT = 86_400.0
 """Seconds. A wait that a handler or Sendbird names is honoured up to a day."""
 
+VERBS = {
+    "failed": "failed (see receiver events show ID)",
+    "timed out": "took too long",
+    "asked to wait": "asked to wait",
+}
+
 _log = structlog.get_logger("receiver.attempts")
 
 
@@ -114,14 +120,16 @@ class Attempts:
             said = f"{type(error).__name__}: {error}"
             attempt = self._attempt(taken, "failed", took=took, error=said, frames=frames)
         assert taken.envelope is not None
-        log = _log.bind(handler=handler.name, id=taken.envelope.id, attempt=attempt.number)
-        about = {"outcome": attempt.outcome, "error": type(error).__name__, "at": _place(error)}
+        about = {"handler": handler.name, "id": taken.envelope.id, "attempt": attempt.number}
+        if attempt.outcome == "failed":
+            about |= {"error": type(error).__name__, "at": _place(error)}
         if taken.failures >= handler.retries or isinstance(error, SendbirdRefused):
-            log.error("dead letter", **about)
+            _log.error(f"dead letter: the last attempt {VERBS[attempt.outcome]}", **about)
             return Verdict(taken, "dead", attempt)
         wait = _named_wait(error)
         wait = backoff(taken.failures + 1) if wait is None else min(wait, LONGEST_NAMED_WAIT)
-        log.warning("attempt failed", **about, next_in=f"{wait:.1f} s")
+        tell = _log.info if isinstance(error, Retry) else _log.warning
+        tell(f"the attempt {VERBS[attempt.outcome]}", **about, next_in=f"{wait:.1f} s")
         return Verdict(taken, "retrying", attempt, wait)
 
     def _attempt(

@@ -7,7 +7,9 @@ one pipeline is in flight at a time, and each request is answered when its own e
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -19,6 +21,8 @@ from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
 
 GROUP_LIMIT = 1000
+IDLE = 1.0
+"""Seconds without an append after which the connection is looked at before it is used."""
 
 Waiting = tuple[Envelope, asyncio.Future[None]]
 
@@ -87,6 +91,7 @@ class Inbox:
         self._client = client
         self._waiting: list[Waiting] = []
         self._committer: asyncio.Task[None] | None = None
+        self._last_used = time.monotonic()
 
     async def append(self, envelope: Envelope) -> None:
         """Store `envelope`; return when Redis has acknowledged it.
@@ -114,6 +119,7 @@ class Inbox:
             self._committer = None
 
     async def _commit_group(self, group: list[Waiting]) -> None:
+        await self._freshen()
         pipeline = self._client.pipeline(transaction=False)
         for envelope, _ in group:
             pipeline.execute_command("XADD", keys.INBOX, "*", *_fields(envelope))
@@ -123,6 +129,14 @@ class Inbox:
             _log.error("Redis is away: events are refused with 503", error=str(error), events=len(group))
             results = [NotStored("the event could not be stored: Redis is away. Try again.")] * len(group)
         _settle(group, results)
+
+    async def _freshen(self) -> None:
+        """After a pause, find out on a PING, not on events, that the connection has been closed meanwhile."""
+        now = time.monotonic()
+        if now - self._last_used > IDLE:
+            with suppress(TimeoutError, RedisError, OSError):  # the append itself will tell
+                await self._client.ping()
+        self._last_used = now
 
     async def ready(self) -> None:
         """Check that events can be stored.

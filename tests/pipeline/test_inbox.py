@@ -10,6 +10,7 @@ from receiver.embedded import EmbeddedRedis
 from receiver.errors import NotStored
 from receiver.events.envelope import Envelope
 from receiver.intake import new_id
+from receiver.pipeline import inbox as inbox_module
 from receiver.pipeline.connection import connect
 from receiver.pipeline.inbox import Inbox
 
@@ -98,6 +99,21 @@ async def test_a_redis_that_is_away_raises_and_heals(tmp_path):
         later = envelope()
         await inbox.append(later)
         assert [one.id for _, one in await inbox.latest(5)] == [later.id, kept.id]
+        await client.aclose()
+
+
+async def test_the_first_append_after_a_restart_works(tmp_path, monkeypatch):
+    """When Redis was restarted while nothing came, the next event is stored: its connection is looked at."""
+    monkeypatch.setattr(inbox_module, "IDLE", 0.0)
+    server = EmbeddedRedis(tmp_path, fsync="always")
+    with server:
+        client = connect(server.url)
+        inbox = Inbox(client)
+        await inbox.append(envelope())
+        server.kill()
+        server.start()
+        await inbox.append(envelope())
+        assert await inbox.length() == 2
         await client.aclose()
 
 
