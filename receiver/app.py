@@ -6,6 +6,7 @@ An event's road begins here: read the body, let intake judge it, store it, answe
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -70,6 +71,8 @@ class Receiver:
         claim = self.intake.bot_claim(content)
         try:
             expected = await self.bot_tokens.find(claim.userid)
+            if expected is not None and not self.intake.is_proved(claim, expected):
+                expected = await self.bot_tokens.find_again(claim.userid)
         except SendbirdError as error:
             raise NotStored(f"The bot's token could not be looked up: {error}") from error
         envelope = self.intake.bot_callback(claim, expected)
@@ -139,6 +142,14 @@ class Endpoint:
             await _answer(
                 send, 503, _refusal("not_stored", str(error)), extra=[(b"retry-after", retry_after)]
             )
+        except Exception as error:  # a defect of ours: the sender is told so, and tries again
+            self._count("error")
+            frames = traceback.extract_tb(error.__traceback__)
+            # Where, but not what it says: that may quote the body or a token.
+            places = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+            _log.error("a request failed", path=self._path, error=type(error).__name__, at=places)
+            message = "The receiver failed at this request, and has logged where. Nothing says it was stored."
+            await _answer(send, 500, _refusal("internal", message))
         else:
             self._receiver.metrics.stored.observe(time.perf_counter() - arrived)
             self._count("accepted")
@@ -208,6 +219,7 @@ def create(config: Settings | None = None) -> Starlette:
             stack.push_async_callback(receiver.client.aclose)
             if receiver.platform is not None:
                 stack.push_async_callback(receiver.platform.aclose)
+            stack.push_async_callback(receiver.bot_tokens.aclose)
             yield
 
     def post(path: str, judge: Judge) -> Route:

@@ -1,4 +1,8 @@
-"""The tokens that prove where bot callbacks come from: configured, or looked up by the API."""
+"""The tokens that prove where bot callbacks come from: configured, or looked up by the API.
+
+Anyone can name a bot that isn't there. What strangers make up never stands in the way of a bot that the
+API has confirmed: its token is known at once, and what is old is asked for again beside.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from pydantic import SecretStr
@@ -15,21 +20,50 @@ from receiver.sendbird.api import NOT_FOUND
 from receiver.sendbird.platform import Platform
 
 KNOWN_FOR = 300.0
+"""Seconds until a confirmed bot is looked up again, beside."""
 UNKNOWN_FOR = 30.0
-"""Seconds that an answer of the API is believed. A bot that is unknown may be made any moment."""
+"""Seconds that "no such bot" is believed: it may be made any moment."""
+AGAIN_AFTER = 30.0
+"""Seconds between two look-ups of a confirmed bot because of a wrong token, or because one failed."""
 MOST = 10_000
+"""Unknown bots that are remembered."""
 LONGEST_ID = 100
 """Characters. Sendbird allows 80; whatever is longer is made up, and would be kept here for a while."""
 PATIENCE = 3.0
-"""Seconds for a look-up, waiting for others' included: Sendbird hangs up after 5."""
+"""Seconds for a look-up: Sendbird hangs up after 5."""
+RATE, BURST = 5.0, 20.0
+"""Look-ups of bots that aren't confirmed: a second, and at once."""
 
 _log = structlog.get_logger("receiver.bots")
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    token: SecretStr | None
-    until: float
+@dataclass(slots=True)
+class _Confirmed:
+    """A bot's token. `asked` is when the API gave it, `due` when to look it up again."""
+
+    token: SecretStr
+    asked: float
+    due: float
+
+
+class _Bucket:
+    """Lets `burst` through at once, and `rate` a second after that."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
+        self._filled = time.monotonic()
+
+    def take(self) -> bool:
+        """Tell whether one more may pass."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._filled) * self._rate)
+        self._filled = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class BotTokens:
@@ -38,8 +72,10 @@ class BotTokens:
     def __init__(self, configured: Mapping[str, SecretStr], platform: Platform | None) -> None:
         self._configured = dict(configured)
         self._platform = platform
-        self._answers: dict[str, _Answer] = {}
-        self._asking = asyncio.Lock()
+        self._confirmed: dict[str, _Confirmed] = {}
+        self._unknown: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._bucket = _Bucket(RATE, BURST)
 
     async def find(self, userid: str) -> str | None:
         """Return the token of the bot `userid`, or None if there is no such bot.
@@ -51,30 +87,74 @@ class BotTokens:
             return self._configured[userid].get_secret_value()
         if self._platform is None or userid in (".", "..") or len(userid) > LONGEST_ID:
             return None
-        answer = self._believed(userid)
-        if answer is None:
-            try:
-                async with asyncio.timeout(PATIENCE), self._asking:  # strangers make up ids: one at a time
-                    answer = self._believed(userid) or await self._ask(self._platform, userid)
-            except TimeoutError:
-                raise SendbirdUnavailable(f"no answer within {PATIENCE:g} s") from None
-        return answer.token.get_secret_value() if answer.token is not None else None
+        now = time.monotonic()
+        confirmed = self._confirmed.get(userid)
+        if confirmed is not None:
+            if now >= confirmed.due:
+                confirmed.due = now + AGAIN_AFTER
+                self._look_up(self._platform, userid)
+            return confirmed.token.get_secret_value()
+        if self._unknown.get(userid, now) > now:
+            return None
+        if userid not in self._asking and not self._bucket.take():
+            raise SendbirdUnavailable("too many bots that nobody knows are asked for")
+        return await self._wait(self._platform, userid)
 
-    def _believed(self, userid: str) -> _Answer | None:
-        answer = self._answers.get(userid)
-        return answer if answer is not None and answer.until > time.monotonic() else None
+    async def find_again(self, userid: str) -> str | None:
+        """Return the token of the bot `userid`, for a caller whose own isn't the one that was found.
 
-    async def _ask(self, platform: Platform, userid: str) -> _Answer:
+        A bot that was deleted and made anew has a new token: what the API said a while ago is not enough.
+
+        Raises:
+            SendbirdError: as `find`.
+        """
+        confirmed = self._confirmed.get(userid)
+        if self._platform is None or confirmed is None or time.monotonic() - confirmed.asked < AGAIN_AFTER:
+            return await self.find(userid)
+        return await self._wait(self._platform, userid)
+
+    async def aclose(self) -> None:
+        """End the look-ups that still run."""
+        running = list(self._asking.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _wait(self, platform: Platform, userid: str) -> str | None:
+        await asyncio.shield(self._look_up(platform, userid))  # others may wait for the same answer
+        confirmed = self._confirmed.get(userid)
+        return confirmed.token.get_secret_value() if confirmed is not None else None
+
+    def _look_up(self, platform: Platform, userid: str) -> asyncio.Task[None]:
+        """Return the look-up of this bot that runs, or begin one."""
+        task = self._asking.get(userid)
+        if task is None:
+            task = self._asking[userid] = asyncio.create_task(self._ask(platform, userid))
+            task.add_done_callback(partial(self._looked_up, userid))
+        return task
+
+    def _looked_up(self, userid: str, task: asyncio.Task[None]) -> None:
+        del self._asking[userid]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a bot could not be looked up", error=type(error).__name__)
+
+    async def _ask(self, platform: Platform, userid: str) -> None:
         try:
-            bot = await platform.get_bot(userid)
+            async with asyncio.timeout(PATIENCE):
+                token = (await platform.get_bot(userid)).token
+        except TimeoutError:
+            raise SendbirdUnavailable(f"no answer within {PATIENCE:g} s") from None
         except SendbirdError as error:
             if error.code != NOT_FOUND:
                 raise
             _log.info("Sendbird knows no such bot", code=error.code)
-            answer = _Answer(None, time.monotonic() + UNKNOWN_FOR)
-        else:
-            answer = _Answer(SecretStr(bot.token) if bot.token else None, time.monotonic() + KNOWN_FOR)
-        if len(self._answers) >= MOST:
-            self._answers.clear()
-        self._answers[userid] = answer
-        return answer
+            token = ""
+        now = time.monotonic()
+        self._unknown.pop(userid, None)
+        if token:
+            self._confirmed[userid] = _Confirmed(SecretStr(token), now, now + KNOWN_FOR)
+            return
+        self._confirmed.pop(userid, None)
+        while len(self._unknown) >= MOST:
+            del self._unknown[next(iter(self._unknown))]
+        self._unknown[userid] = now + UNKNOWN_FOR

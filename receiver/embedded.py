@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from receiver import private
 from receiver.children import die_with_parent
 from receiver.errors import ReceiverError
 
@@ -75,10 +78,12 @@ class EmbeddedRedis:
         to the same file.
 
         Raises:
-            ReceiverError: it doesn't start; the message tells what it said.
+            ReceiverError: it doesn't start; the message tells what it said. Or the folder of its socket
+                is someone else's.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_folder(self._folder)
+        if self._socket.parent != self._folder:
+            _make_shared_place(self._socket.parent)
         log = self._folder / "redis.log"
         self._end_leftover()
         with log.open("ab") as output:
@@ -145,6 +150,22 @@ class EmbeddedRedis:
             return bool(client.ping())
         except redis.ConnectionError:  # not listening yet, or still loading
             return False
+
+
+def _make_shared_place(folder: Path) -> None:
+    """Make the folder of sockets whose own path is too long. Anyone may have made it before us."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.getuid()
+        and stat.S_IMODE(found.st_mode) & 0o777 == 0o700
+    ):
+        raise ReceiverError(
+            f"the embedded Redis can't listen in {folder}: expected a folder of this user that nobody else "
+            "may enter (mode 700). Remove it, or choose a data folder with a shorter path, which needs none."
+        )
 
 
 def _socket_path(folder: Path) -> Path:

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from receiver import signature
 from receiver.errors import Rejected
@@ -89,11 +89,15 @@ class Intake:
         bot = data.get("bot")
         userid = bot.get("bot_userid") if isinstance(bot, dict) else None
         token = bot.get("bot_token") if isinstance(bot, dict) else None
-        if not (isinstance(userid, str) and userid and isinstance(token, str) and token):
+        if not (_is_text(userid) and _is_text(token)):
             raise Rejected(
                 401, "bad_bot_token", "A bot callback names its bot in bot.bot_userid and bot.bot_token."
             )
         return BotClaim(userid, token, data, body)
+
+    def is_proved(self, claim: BotClaim, expected: str | None) -> bool:
+        """Tell whether the token in `claim` is the `expected` one."""
+        return expected is not None and hmac.compare_digest(claim.token.encode(), expected.encode())
 
     def bot_callback(self, claim: BotClaim, expected: str | None) -> Envelope:
         """Accept the callback behind `claim` if its token is the `expected` one.
@@ -102,8 +106,7 @@ class Intake:
             Rejected: bad_bot_token; malformed, also where a bot's token would vouch for what only a
                 signature can prove: a webhook.
         """
-        genuine = hmac.compare_digest(claim.token.encode(), (expected or "").encode())
-        if expected is None or not genuine:
+        if not self.is_proved(claim, expected):
             raise Rejected(
                 401,
                 "bad_bot_token",
@@ -146,6 +149,11 @@ def unknown_path() -> Rejected:
         "unknown_path",
         "There is nothing here. Webhooks go to /sendbird/webhook, bot callbacks to /sendbird/bot.",
     )
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Tell whether `value` is text that can be compared and asked for: half an emoji is in no id or token."""
+    return isinstance(value, str) and value != "" and value == storable(value)
 
 
 def _parse(body: bytes) -> dict[str, Any]:

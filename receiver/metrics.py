@@ -1,4 +1,7 @@
-"""What `/metrics` tells Prometheus. Labels never hold what a stranger has chosen."""
+"""What `/metrics` tells Prometheus. Labels never hold what a stranger has chosen.
+
+Requests are counted by process: with `receiver serve --workers N`, a page shows those of one of the N.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ class IntakeMetrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "receiver_requests",
-            "Requests by path and outcome.",
+            "Requests to the process that tells this, by path and outcome.",
             ("path", "outcome"),
             registry=self.registry,
         )
         self.stored = Histogram(
             "receiver_store_seconds",
-            "From the whole body's arrival until the event is stored.",
+            "From the whole body's arrival until the event is stored, in the process that tells this.",
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
             registry=self.registry,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 import structlog
 
 from receiver.bots import Bot
-from receiver.calls import checked, place, summary
+from receiver.calls import checked, is_async, place, summary
 from receiver.context import Context
 from receiver.errors import PluginError
 from receiver.events.catalogue import CATEGORIES
@@ -111,12 +112,15 @@ class Handlers:
 
         Raises:
             PluginError: the function can't be called with (event, context), its name is taken, or a
-                number is out of range.
+                number or `where` is impossible.
         """
         if not categories:
-            raise PluginError(
-                f'{self.name}: on() needs a category, for example on("{next(iter(CATEGORIES))}")'
-            )
+            example = next(iter(CATEGORIES))
+            raise PluginError(f'{self.name}: on() needs a category, for example on("{example}")')
+
+        if where is not None and (is_async(where) or inspect.isgeneratorfunction(where)):
+            given = getattr(where, "__name__", where)
+            raise PluginError(f"{self.name}: where={given} is always true: it must be a plain function")
 
         def register(function: Function) -> Function:
             self._add(
@@ -206,7 +210,7 @@ def covers(wanted: str, category: str) -> bool:
 def load(names: Iterable[str] = ()) -> dict[str, Handler]:
     """Import the modules `names` (default: installed plugins and the built-in ones); return their handlers.
 
-    A name is a module's, or the path of a Python file.
+    A name is a module's, or a Python file's path.
 
     Raises:
         PluginError: a module does not import or holds no Handlers, or two handlers share a name.
@@ -214,7 +218,7 @@ def load(names: Iterable[str] = ()) -> dict[str, Handler]:
     handlers: dict[str, Handler] = {}
     named, here = tuple(names), str(Path.cwd())
     if named and here not in sys.path:
-        sys.path.insert(0, here)  # what is named may be there; what is installed isn't looked for there
+        sys.path.append(here)  # at the end: a redis.py there must not hide the one that we import
     for name in named or installed():
         for group in _groups(_import(name), name):
             for handler in group:

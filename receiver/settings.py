@@ -54,10 +54,16 @@ def _seconds(value: Any) -> Any:
 def _redis_url(value: str | None) -> str | None:
     if value is None:
         return None
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        has_usable_port = parts.port != 0
+    except ValueError:  # its text may hold what is part of a password
+        raise ValueError(
+            "expected a port from 1 to 65535, and in a password %2F for /, %40 for @ and so on"
+        ) from None
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
         raise ValueError("expected redis://, rediss:// or unix://")
-    if parts.scheme != "unix" and parts.port == 0:  # .port raises a ValueError where it is no number
+    if not has_usable_port:
         raise ValueError("expected a port from 1 to 65535")
     return value
 
@@ -259,6 +265,16 @@ def _explain(error: ValidationError) -> str:
         said = problem["msg"].removeprefix("Value error, ")
         lines.append(f"{field.alias} is wrong: {said}. A right value: {(field.examples or ['?'])[0]}")
     return "\n".join(lines)
+
+
+def masked(redis_url: str) -> str:
+    """Return a Redis URL as it may be shown: without its password."""
+    scheme, colon, rest = redis_url.partition("://")
+    userinfo, at, where = rest.rpartition("@")
+    if at and not rest.startswith("/"):
+        user, separator, _ = userinfo.partition(":")
+        rest = f"{user if separator else ''}:***@{where}"
+    return scheme + colon + re.sub(r"(?i)([?&][^=&]*password=)[^&#]*", r"\1***", rest)
 
 
 def missing(field_name: str, why: str) -> SettingsError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 import socket
+import time
 from contextlib import ExitStack
 
 import httpx
@@ -15,6 +17,7 @@ import redis
 from receiver import app, bot_tokens, samples, settings
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import SettingsError
+from receiver.intake import Intake
 from receiver.pipeline import keys
 from receiver.pipeline.inbox import open_entry
 from receiver.sendbird import wire
@@ -202,6 +205,37 @@ def test_refused(served, http, blocking, name):
     assert set(answer.json()) == {"error", "code", "message"}
     assert (answer.json()["error"], answer.json()["code"]) == (True, code)
     assert writes.none()
+
+
+@pytest.mark.parametrize("field", ["bot_userid", "bot_token"])
+def test_half_an_emoji(http, field):
+    """A callback whose bot or token can't be written in UTF-8 is refused, and not stumbled over."""
+    bot = {"bot_userid": BOT, "bot_token": BOT_TOKEN} | {field: "\ud83d"}
+    body = json.dumps({"category": "bot_message_notification", "bot": bot}).encode()
+    answer = http.post("/sendbird/bot", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (401, "bad_bot_token")
+
+
+def test_defect(redis_url, capfd, caplog, monkeypatch):
+    """A defect is answered in our form, counted, and logged by its place: without body, token or message."""
+
+    def fails(self, claim, expected):
+        raise UnicodeError(claim.token)
+
+    monkeypatch.setattr(Intake, "is_proved", fails)
+    with Served(make_settings(redis_url)) as server, httpx.Client(base_url=server.url) as http:
+        answer = http.post("/sendbird/bot", content=callback())
+        page = read_metrics(http.get("/metrics").content)
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == {"error", "code", "message"}
+    assert (answer.json()["error"], answer.json()["code"]) == (True, "internal")
+    assert page["receiver_requests_total", "error", "/sendbird/bot"] == 1
+    printed = capfd.readouterr()
+    logged = caplog.text + printed.out + printed.err
+    assert "UnicodeError" in logged
+    assert f"{__file__}:{fails.__code__.co_firstlineno + 1}" in logged
+    assert BOT_TOKEN not in logged + answer.text
 
 
 @pytest.mark.parametrize(
@@ -456,6 +490,44 @@ class TestLookedUpBots:
             answer = http.post("/sendbird/bot", content=callback("nobody", "any"))
             assert (answer.status_code, answer.json()["code"]) == (401, "bad_bot_token")
         assert len(api.seen) == 1
+
+    def test_made_anew(self, http, api, monkeypatch):
+        """A bot that was deleted and made anew has a new token, which is accepted."""
+        monkeypatch.setattr(bot_tokens, "AGAIN_AFTER", 0.0)
+        api.bots["asked"] = "its-token"
+        assert http.post("/sendbird/bot", content=callback("asked", "its-token")).status_code == 200
+        api.bots["asked"] = "its-new-token"
+        assert http.post("/sendbird/bot", content=callback("asked", "its-new-token")).status_code == 200
+        assert http.post("/sendbird/bot", content=callback("asked", "its-token")).status_code == 401
+
+    def test_strangers_harm_nobody(self, redis_url, api, monkeypatch):
+        """While strangers' made-up ids keep a slow API busy, a confirmed bot's callbacks are stored."""
+        monkeypatch.setattr(bot_tokens, "RATE", 0.0)
+        monkeypatch.setattr(bot_tokens, "KNOWN_FOR", 0.0)  # its answer is old already
+        api.bots["asked"] = "its-token"
+        genuine = callback("asked", "its-token")
+        config = make_settings(redis_url, SENDBIRD_API_URL=api.url)
+        with (
+            Served(config) as served,
+            httpx.Client(base_url=served.url, timeout=30) as http,
+            ExitStack() as stack,
+        ):
+            assert http.post("/sendbird/bot", content=genuine).status_code == 200
+            api.hanging.clear()
+            connections = [stack.enter_context(served.connect()) for _ in range(60)]
+            for number, connection in enumerate(connections):
+                made_up = callback(f"made-up-{number}", "any")
+                connection.sendall(request("/sendbird/bot", made_up, ("connection", "close")))
+            eventually(lambda: len(api.seen) == bot_tokens.BURST)
+            eventually(lambda: served.in_flight == bot_tokens.BURST - 1)
+            for _ in range(20):
+                began = time.monotonic()
+                assert http.post("/sendbird/bot", content=genuine).status_code == 200
+                assert time.monotonic() - began < 1
+            assert served.in_flight > 0
+            found = [answers(read_all(connection)) for connection in connections]
+        assert {status for [(status, _, _)] in found} == {503}
+        assert len(api.seen) == bot_tokens.BURST + 1
 
     @pytest.mark.parametrize("userid", [".", "..", "../users", "a/b", "x" * 50_000, "\x00", "ü" * 50])
     def test_odd_ids(self, http, userid):

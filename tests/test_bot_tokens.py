@@ -24,7 +24,16 @@ def api():
 @pytest.fixture
 async def tokens(api):
     async with scripted_platform(api) as platform:
-        yield BotTokens(CONFIGURED, platform)
+        found = BotTokens(CONFIGURED, platform)
+        yield found
+        await found.aclose()
+
+
+async def until(condition):
+    """Let the look-ups beside go on until `condition` is true."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -55,18 +64,68 @@ async def test_no_platform():
     assert await tokens.find("stranger") is None
 
 
-async def test_looked_up_once(tokens, api, clock):
-    """A bot's token is asked for once, and again when the answer is old."""
+async def test_looked_up_once(clock, tokens, api):
+    """A bot's token is asked for once, and again when that is old: beside, while the old one is told."""
     api.bots["asked"] = "its-token"
     assert [await tokens.find("asked") for _ in range(5)] == ["its-token"] * 5
     assert api.seen == ["/v3/bots/asked"]
     api.bots["asked"] = "its-new-token"
     clock.now += bot_tokens.KNOWN_FOR + 1
+    api.hanging.clear()
+    assert [await tokens.find("asked") for _ in range(5)] == ["its-token"] * 5
+    api.hanging.set()
+    await until(lambda: not tokens._asking)
     assert await tokens.find("asked") == "its-new-token"
     assert len(api.seen) == 2
 
 
-async def test_unknown_is_remembered(tokens, api, clock):
+async def test_refresh_fails(clock, tokens, api):
+    """A bot stays confirmed while the API is away, and is asked for again, but not at every callback."""
+    api.bots["asked"] = "its-token"
+    await tokens.find("asked")
+    api.answers["asked"] = (400, {"error": True, "code": 400401, "message": "Invalid API-Token"})
+    clock.now += bot_tokens.KNOWN_FOR + 1
+    for round_ in (1, 2):
+        for _ in range(3):
+            assert await tokens.find("asked") == "its-token"
+            await until(lambda: not tokens._asking)
+        assert len(api.seen) == 1 + round_
+        clock.now += bot_tokens.AGAIN_AFTER + 1
+
+
+async def test_refresh_finds_it_gone(clock, tokens, api):
+    """A confirmed bot that was deleted is refused once that is known."""
+    api.bots["asked"] = "its-token"
+    await tokens.find("asked")
+    del api.bots["asked"]
+    clock.now += bot_tokens.KNOWN_FOR + 1
+    assert await tokens.find("asked") == "its-token"
+    await until(lambda: not tokens._asking)
+    assert await tokens.find("asked") is None
+    assert len(api.seen) == 2
+
+
+async def test_made_anew(clock, tokens, api):
+    """A caller whose token isn't the known one has it asked for again, at most every 30 s."""
+    api.bots["asked"] = "its-token"
+    await tokens.find("asked")
+    api.bots["asked"] = "its-new-token"
+    assert await tokens.find_again("asked") == "its-token"
+    clock.now += bot_tokens.AGAIN_AFTER
+    found = await asyncio.gather(*(tokens.find_again("asked") for _ in range(50)))
+    assert set(found) == {"its-new-token"}
+    assert [await tokens.find_again("asked") for _ in range(5)] == ["its-new-token"] * 5
+    assert len(api.seen) == 2
+
+
+async def test_asked_again_of_the_others(tokens, api):
+    """Configured bots are never looked up, and unknown ones not more often for a wrong token."""
+    assert await tokens.find_again("helper") == "configured-token"
+    assert [await tokens.find_again("nobody") for _ in range(5)] == [None] * 5
+    assert api.seen == ["/v3/bots/nobody"]
+
+
+async def test_unknown_is_remembered(clock, tokens, api):
     """That there is no such bot is believed for a while, too, since it may be made any moment."""
     assert [await tokens.find("nobody") for _ in range(5)] == [None] * 5
     assert len(api.seen) == 1
@@ -82,11 +141,51 @@ async def test_crowd(tokens, api):
     assert len(api.seen) == 1
 
 
-async def test_one_question_at_a_time(tokens, api):
-    """Strangers who make up ids keep one connection busy, not many."""
-    await asyncio.gather(*(tokens.find(f"made-up-{number}") for number in range(20)))
-    assert len(api.seen) == 20
-    assert api.most_at_once == 1
+async def test_strangers_are_limited(clock, tokens, api):
+    """Made-up ids are looked up a few a second; beyond that it isn't known who is right."""
+
+    async def refused(first, count):
+        ids = [f"made-up-{number}" for number in range(first, first + count)]
+        found = await asyncio.gather(*map(tokens.find, ids), return_exceptions=True)
+        assert {type(one) for one in found} <= {type(None), SendbirdUnavailable}
+        return sum(one is not None for one in found)
+
+    assert await refused(0, 60) == 40
+    assert await refused(100, 5) == 5
+    clock.now += 2
+    assert await refused(200, 60) == 50
+    clock.now += 3600
+    assert await refused(300, 60) == 40
+    assert len(api.seen) == 50
+    api.bots["asked"] = "its-token"
+    clock.now += 1
+    assert await tokens.find("asked") == "its-token"
+
+
+async def test_strangers_do_not_count_as_known(clock, tokens, api, monkeypatch):
+    """However many ids are made up, a confirmed bot stays confirmed."""
+    monkeypatch.setattr(bot_tokens, "MOST", 3)
+    api.bots["asked"] = "its-token"
+    await tokens.find("asked")
+    for number in range(10):
+        await tokens.find(f"made-up-{number}")
+    assert await tokens.find("asked") == "its-token"
+    assert await tokens.find("made-up-9") is None
+    assert len(api.seen) == 11
+    assert await tokens.find("made-up-0") is None
+    assert len(api.seen) == 12
+
+
+async def test_impatient_caller(tokens, api):
+    """A caller who goes away takes the answer from nobody else who waits for it."""
+    api.bots["asked"] = "its-token"
+    api.hanging.clear()
+    first, second = (asyncio.create_task(tokens.find("asked")) for _ in range(2))
+    await until(lambda: api.seen)
+    first.cancel()
+    api.hanging.set()
+    assert await second == "its-token"
+    assert len(api.seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,7 +231,7 @@ async def test_forgets_before_memory_fills(tokens, api, monkeypatch):
     monkeypatch.setattr(bot_tokens, "MOST", 3)
     for number in range(10):
         await tokens.find(f"made-up-{number}")
-    assert len(tokens._answers) <= 3
+    assert len(tokens._unknown) <= 3
 
 
 async def test_api_away(tokens, api):

@@ -132,6 +132,38 @@ class TestStart:
             assert len(path) <= LONGEST_SOCKET_PATH
             assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700  # noqa: PTH116, PTH120
 
+    def test_folder_is_closed(self, tmp_path):
+        """What Redis writes lies in a folder for us alone, also where that was open."""
+        folder = tmp_path / "data" / "redis"
+        folder.mkdir(parents=True, mode=0o755)
+        with EmbeddedRedis(folder):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+    @pytest.mark.parametrize("trap", ["open", "link", "file", "someone else's"])
+    def test_trapped_socket_folder(self, tmp_path, monkeypatch, trap):
+        """Where the socket's folder in the temporary one is not ours alone, Redis doesn't listen in it."""
+        temporary, uid = tmp_path / "tmp", os.getuid()
+        temporary.mkdir()
+        monkeypatch.setattr(embedded.tempfile, "gettempdir", lambda: str(temporary))
+        place = temporary / f"receiver-{uid}"
+        if trap == "link":
+            (tmp_path / "elsewhere").mkdir(mode=0o700)
+            place.symlink_to(tmp_path / "elsewhere")
+        elif trap == "file":
+            place.touch(mode=0o700)
+        else:
+            place.mkdir(mode=0o755 if trap == "open" else 0o700)
+        server = EmbeddedRedis(tmp_path / ("x" * 200))
+        if trap == "someone else's":
+            monkeypatch.setattr(embedded.os, "getuid", lambda: uid + 1)
+        with pytest.raises(ReceiverError) as caught:
+            server.start()
+        assert str(caught.value) == (
+            f"the embedded Redis can't listen in {place}: expected a folder of this user that nobody else "
+            "may enter (mode 700). Remove it, or choose a data folder with a shorter path, which needs none."
+        )
+        server.stop()
+
     def test_longest_path(self, tmp_path):
         """A path that just fits is used, and one byte more isn't."""
         for length in (LONGEST_SOCKET_PATH, LONGEST_SOCKET_PATH + 1):

@@ -183,6 +183,12 @@ class TestBot:
         assert refusal(intake.bot_claim, callback(bot_token=odd)) == (401, "bad_bot_token")
         assert refusal(intake.bot_claim, callback(bot_userid=odd)) == (401, "bad_bot_token")
 
+    @pytest.mark.parametrize("field", ["bot_userid", "bot_token"])
+    def test_half_an_emoji(self, field):
+        """An id or a token that can't be written in UTF-8 is nobody's."""
+        body = json.dumps({"bot": {"bot_userid": "b", "bot_token": "t"} | {field: "x\ud83d"}}).encode()
+        assert refusal(intake.bot_claim, body) == (401, "bad_bot_token")
+
     def test_malformed(self):
         """A callback that is no JSON is malformed."""
         assert refusal(intake.bot_claim, b"nonsense") == (400, "malformed")

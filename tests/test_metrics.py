@@ -61,6 +61,14 @@ def test_unknown_counters():
     assert not [key for key in page if "invented" in key]
 
 
+def test_says_whose_requests():
+    """The page says that requests are counted by process: another worker would tell others."""
+    page = metrics.render(IntakeMetrics(), 0, 0, {}).decode()
+    for name in ("receiver_requests_total", "receiver_store_seconds"):
+        [line] = [line for line in page.splitlines() if line.startswith(f"# HELP {name} ")]
+        assert "the process that tells this" in line
+
+
 def test_one_page_each():
     """Two receivers in one process don't share counters."""
     one, other = IntakeMetrics(), IntakeMetrics()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 import importlib.metadata
 import json
 import sys
@@ -80,6 +81,16 @@ class TestLoad:
         assert name == found.name == "chat.scan"
         assert found.summary == "Look at it."
         assert found.source.endswith("company/chat.py:6")
+
+    def test_hides_nothing(self, write):
+        """What lies in the working directory can be named, and hides nothing that is installed."""
+        write("calendar.py", "raise ValueError\n")
+        write("chat.py", "import calendar\n" + GOOD.format(name="chat"))
+        write("beside_it.py", "")
+        for name in ("calendar", "beside_it"):
+            sys.modules.pop(name, None)
+        assert list(load(["chat"])) == ["chat.scan"]
+        assert importlib.import_module("beside_it")
 
     def test_by_path(self, write, tmp_path):
         """A plugin is found by its file, wherever that is; what lies beside it can be imported."""
@@ -280,6 +291,24 @@ class TestOn:
             ("user:block", "group_channel:*"), ("MESG", "FILE"), ("vip",), ("ann", "bob"), ()
         )
         assert (found.where, found.retries, found.timeout, found.concurrency) == (bool, 0, 0.5, 1)
+
+    def test_asynchronous_where(self):
+        """A predicate that would be true of everything, since its answer has to be awaited, is refused."""
+
+        async def asynchronous(event):
+            return False
+
+        def generator(event):
+            yield False
+
+        class Object:
+            async def __call__(self, event):
+                return False
+
+        for where in (asynchronous, generator, functools.partial(asynchronous), Object()):
+            with pytest.raises(PluginError, match=r"^plugin: where=.* is always true: it must be"):
+                Handlers("plugin").on("*", where=where)
+        Handlers("plugin").on("*", where=lambda event: False)(handler)
 
     def test_no_category(self):
         """on() without a category is told one."""

@@ -92,6 +92,7 @@ def test_empty_variable(write, monkeypatch):
     assert (config.app_id, config.redis_url, config.webhook_secret) == ("file", None, None)
 
 
+PORT = "expected a port from 1 to 65535, and in a password %2F for /, %40 for @ and so on"
 WRONG = {
     "SENDBIRD_API_URL": {
         "ftp://example.com": "expected http:// or https://, and a host",
@@ -108,9 +109,9 @@ WRONG = {
         "localhost:6379": "expected redis://, rediss:// or unix://",
         "http://localhost": "expected redis://, rediss:// or unix://",
         "redis://": "expected redis://, rediss:// or unix://",
-        "redis://localhost:port/0": "Port could not be cast to integer value as 'port'",
+        "redis://localhost:port/0": PORT,
         "redis://localhost:0": "expected a port from 1 to 65535",
-        "redis://localhost:65536": "Port out of range 0-65535",
+        "redis://localhost:65536": PORT,
     },
     "RECEIVER_WEBHOOK_SECRET": {
         "short": "expected at least 16 characters, got 5",
@@ -358,3 +359,32 @@ def test_names():
     assert settings.names()
     for name in settings.names():
         assert re.fullmatch(r"(SENDBIRD|RECEIVER)_[A-Z_]+", name)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:hush@localhost:6379/0", "redis://:***@localhost:6379/0"),
+        ("rediss://user:hush@[::1]:6379?db=1", "rediss://user:***@[::1]:6379?db=1"),
+        ("redis://hush@localhost", "redis://:***@localhost"),
+        ("redis://user:h:hush@hush/hush@localhost/1", "redis://user:***@localhost/1"),
+        ("redis://localhost/0?password=hush&db=1", "redis://localhost/0?password=***&db=1"),
+        ("redis://localhost/0?db=1&PassWord=hush", "redis://localhost/0?db=1&PassWord=***"),
+        ("redis://localhost/0?sentinel_password=hush@x", "redis://:***@x"),
+        ("unix:///tmp/a@b/redis.sock", "unix:///tmp/a@b/redis.sock"),
+        ("unix://user:hush@/tmp/redis.sock", "unix://user:***@/tmp/redis.sock"),
+        ("unix:///tmp/redis.sock?db=0&password=hush", "unix:///tmp/redis.sock?db=0&password=***"),
+    ],
+)
+def test_masked(url, shown):
+    """A Redis URL is shown without its password, wherever that stands and whatever it is made of."""
+    assert settings.masked(url) == shown
+
+
+@pytest.mark.parametrize("password", ["hush/hush", "hush\u2100", "[hush"])
+def test_wrong_url_keeps_its_password(password):
+    """A password can make the URL a wrong one; what is said of that shows nothing of the password."""
+    with pytest.raises(SettingsError, match="RECEIVER_REDIS_URL is wrong") as caught:
+        settings.load(RECEIVER_REDIS_URL=f"redis://:{password}@localhost:6379/0")
+    assert "hush" not in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from receiver import settings
+from receiver import private, settings
 from receiver.errors import ReceiverError
 from receiver.settings import Settings
 
@@ -24,7 +24,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ReceiverError: another one has it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make_folder(folder, tighten=False)  # it may be one that is used for other things, too
     with (folder / LOCK).open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,9 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def tell(folder: Path, environment: Mapping[str, str]) -> None:
     """Leave the settings of a running `receiver dev` for the verbs beside it."""
-    path = folder / FILE
-    path.touch(mode=0o600)
-    path.write_bytes(orjson.dumps(environment))
+    private.write(folder / FILE, orjson.dumps(environment))
 
 
 def load() -> Settings:

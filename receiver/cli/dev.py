@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,12 +12,13 @@ from typing import Annotated, NoReturn
 
 import redis
 import typer
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from receiver import plugins, settings
-from receiver.cli import beside
+from receiver.cli import beside, ports
+from receiver.cli.output import ERR
 from receiver.cli.processes import STARTS_WITHIN, Processes
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError, SendbirdRefused
@@ -28,12 +28,10 @@ from receiver.sandbox.credentials import credentials
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
-OUT = Console(stderr=True)
-
 
 def dev(
-    port: Annotated[int, typer.Option(help="Port of the receiver.")] = 8000,
-    sandbox_port: Annotated[int, typer.Option(help="Port of the sandbox and its chat page.")] = 8001,
+    port: Annotated[int, typer.Option(help="Port of the receiver.")] = ports.RECEIVER,
+    sandbox_port: Annotated[int, typer.Option(help="Port of the sandbox and its chat page.")] = ports.SANDBOX,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder that holds all state. [RECEIVER_DATA_DIR, .receiver]")
     ] = None,
@@ -51,7 +49,7 @@ def dev(
     with ExitStack() as stack:
         stack.enter_context(beside.locked(config.data_dir))
         for name, number in (("--port", port), ("--sandbox-port", sandbox_port)):
-            _check_port(name, number)
+            ports.check("127.0.0.1", number, options=name)
         redis_url = config.redis_url
         if redis_url is None:
             redis_url = stack.enter_context(EmbeddedRedis(config.data_dir / "redis")).url
@@ -61,8 +59,8 @@ def dev(
         try:
             _run(processes, handlers, environment, config, port, sandbox_port, workers, began)
         except KeyboardInterrupt:
-            OUT.print("\nEnding ...")
-    OUT.print("Ended. Everything that was stored is still there.")
+            ERR.print("\nEnding ...")
+    ERR.print("Ended. Everything that was stored is still there.")
 
 
 def _run(
@@ -156,22 +154,12 @@ def _show(
     table.add_row("Metrics", f"{receiver}/metrics")
     table.add_row("Handlers", ", ".join(handlers))
     table.add_row("State", str(config.data_dir.resolve()))
-    table.add_row("Redis", environment["RECEIVER_REDIS_URL"])
+    table.add_row("Redis", Text(settings.masked(environment["RECEIVER_REDIS_URL"])))
     title = f"Ready after {time.monotonic() - began:.1f} s"
-    OUT.print(Panel(table, title=title, subtitle="Ctrl-C ends everything", border_style="green"))
+    ERR.print(Panel(table, title=title, subtitle="Ctrl-C ends everything", border_style="green"))
     elsewhere = config.data_dir != Settings.model_fields["data_dir"].default
     setting = f"RECEIVER_DATA_DIR={config.data_dir} " if elsewhere else ""
-    OUT.print(f"In another terminal, in this folder:  {setting}receiver events --follow", style="dim")
-
-
-def _check_port(option: str, number: int) -> None:
-    try:
-        with socket.create_server(("127.0.0.1", number)):
-            pass
-    except OSError as error:
-        raise ReceiverError(
-            f"port {number} can't be used: {error.strerror}. Choose another {option}."
-        ) from None
+    ERR.print(f"In another terminal, in this folder:  {setting}receiver events --follow", style="dim")
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -18,7 +18,7 @@ from receiver.cli import beside
 from receiver.errors import ReceiverError
 from receiver.pipeline.connection import Client, connect
 
-OUT = Console()
+OUT, ERR = Console(), Console(stderr=True)
 Result = TypeVar("Result")
 
 
@@ -60,4 +60,5 @@ def with_redis(work: Callable[[Client], Awaitable[Result]]) -> Result:
     try:
         return asyncio.run(run())
     except (redis.RedisError, OSError) as error:
-        raise ReceiverError(f"RECEIVER_REDIS_URL={url} does not answer: {error}") from None
+        shown = settings.masked(url)
+        raise ReceiverError(f"RECEIVER_REDIS_URL={shown} does not answer: {error}") from None

@@ -34,7 +34,8 @@ class Processes:
         A `quiet` one may log, but not print.
         """
         self._running[name] = subprocess.Popen(  # noqa: S603 - the arguments are ours
-            [sys.executable, "-m", "receiver", *arguments],
+            # -P: the working directory, where handlers may be, must not hide what is installed
+            [sys.executable, "-P", "-m", "receiver", *arguments],
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL if quiet else None,
             start_new_session=True,  # Ctrl-C is for this process: it ends the others in order

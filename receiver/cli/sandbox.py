@@ -9,28 +9,29 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from receiver import settings
+from receiver.cli import ports
+from receiver.cli.output import ERR, OUT
 from receiver.errors import SettingsError
 from receiver.sandbox import Sandbox, SandboxServer
 from receiver.sandbox.credentials import credentials
-
-OUT = Console()
-ERR = Console(stderr=True)
 
 
 def sandbox(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8001,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")
+    ] = ports.SANDBOX,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where users, channels and messages are kept. [RECEIVER_DATA_DIR]")
     ] = None,
     webhook_url: Annotated[
-        str | None, typer.Option(help="Where webhooks go, e.g. http://127.0.0.1:8000/sendbird/webhook.")
+        str | None,
+        typer.Option(help=f"Where webhooks go, e.g. http://127.0.0.1:{ports.RECEIVER}/sendbird/webhook."),
     ] = None,
     app_id: Annotated[str | None, typer.Option(help="Application id. [SENDBIRD_APP_ID, else made]")] = None,
     api_token: Annotated[str | None, typer.Option(help="API token. [SENDBIRD_API_TOKEN, else made]")] = None,

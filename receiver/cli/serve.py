@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Annotated
 
 import structlog
@@ -10,7 +9,8 @@ import typer
 import uvicorn
 
 from receiver import logs, settings
-from receiver.errors import ReceiverError, SettingsError
+from receiver.cli import ports
+from receiver.errors import SettingsError
 from receiver.settings import Settings
 
 KEEP_ALIVE = 75
@@ -21,7 +21,7 @@ GRACE = 10
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = ports.RECEIVER,
     workers: Annotated[int, typer.Option(min=1, help="Server processes.")] = 1,
 ) -> None:
     """Take webhooks and bot callbacks: verify, store, answer 200 at once.
@@ -31,11 +31,15 @@ def serve(
 
     In Sendbird's dashboard, the webhook URL is https://YOUR-HOST/sendbird/webhook; a bot's callback URL
     is https://YOUR-HOST/sendbird/bot.
+
+    With --workers N, each process counts the requests that it has answered itself, and /metrics shows
+    those of whichever process is asked. For exact sums, run N times `receiver serve` on ports of their
+    own. What /metrics says of the inbox, the lanes and the handlers is the same everywhere.
     """
     config = settings.load()
     logs.configure(config.log_format)
     check(config)
-    _check_port(host, port)
+    ports.check(host, port, options="--host and --port")
     log = structlog.get_logger("receiver.serve")
     log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
     uvicorn.run(
@@ -69,13 +73,3 @@ def check(config: Settings) -> None:
             "Nothing could be accepted: there is no way to prove where a request comes from.\n"
             f"{settings.missing('api_tokens', 'Signed webhooks need it, and so does looking up bots.')}"
         )
-
-
-def _check_port(host: str, port: int) -> None:
-    try:
-        with socket.create_server((host, port)):
-            pass
-    except OSError as error:
-        raise ReceiverError(
-            f"can't listen on {host}:{port}: {error.strerror}. Choose another with --host and --port."
-        ) from None

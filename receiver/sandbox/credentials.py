@@ -8,6 +8,8 @@ from pathlib import Path
 
 import orjson
 
+from receiver import private
+
 FILE = "credentials.json"
 
 
@@ -18,7 +20,6 @@ def credentials(data_dir: Path) -> tuple[str, str]:
         kept = orjson.loads(path.read_bytes())
         return kept["app_id"], kept["api_token"]
     made = {"app_id": str(uuid.uuid4()).upper(), "api_token": secrets.token_hex(20)}
-    data_dir.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_bytes(orjson.dumps(made))
+    private.make_folder(data_dir)
+    private.write(path, orjson.dumps(made))
     return made["app_id"], made["api_token"]

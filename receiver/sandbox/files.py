@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from receiver import private
 from receiver.sandbox import errors
 from receiver.sandbox.model import File
 
@@ -34,7 +35,7 @@ class Files:
         if self._directory is None:
             self._memory[key] = content
         else:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self._directory)
             (self._directory / key).write_bytes(content)
         return File(name, f"{self._public_url}/files/{key}/{quote(name, safe='')}", media_type, len(content))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from receiver import private
 from receiver.errors import SettingsError
 
 
@@ -19,7 +20,8 @@ class Store:
         self._db: sqlite3.Connection | None = None
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path.parent)
+        private.make_file(path)
         # A server may be built in one thread and run in another; only its event loop ever writes.
         self._db = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
         try:

@@ -79,9 +79,27 @@ async def test_one_sandbox_a_folder(run, tmp_path):
             Sandbox(app_id="A", api_token="t", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("there", [True, False])
+async def test_nobody_else_looks_in(run, tmp_path, there):
+    """Messages and files lie in folders for their owner only, also where those were open before."""
+    folder = tmp_path / "new" / "sandbox"
+    if there:
+        folder.mkdir(parents=True)
+        (folder / "files").mkdir()
+        (folder / "sandbox.db").touch()
+    async with run(data_dir=folder) as box:
+        fields = {"message_type": "FILE", "user_id": "ada"}
+        await box.call("POST", f"{TEAM}/messages", data=fields, files={"file": ("a.txt", b"12345")})
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+    assert (modes.pop("sandbox"), modes.pop("files")) == (0o700, 0o700)
+    assert modes == dict.fromkeys(["sandbox.db", "sandbox.db-wal"], 0o600)
+    assert there or (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
 def test_credentials(tmp_path):
     """The sandbox's own credentials are made once, kept, and readable for their owner only."""
     first = credentials(tmp_path / "new")
     assert credentials(tmp_path / "new") == first
     assert len(first[1]) == 40
     assert (tmp_path / "new" / "credentials.json").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0

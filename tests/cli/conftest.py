@@ -1,0 +1,34 @@
+"""The command line in this process, set up by the environment alone."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from receiver import settings
+from receiver.cli import main
+
+
+@pytest.fixture
+def clean(monkeypatch, tmp_path):
+    """No setting in the environment, no file, no `receiver dev` nearby, and no folder left in sys.path."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in settings.names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(clean, monkeypatch, capsys):
+    """Run `receiver ARGUMENTS`; return the exit code, and what it has printed and complained."""
+
+    def ran(*arguments):
+        monkeypatch.setattr(sys, "argv", ["receiver", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            sys.exit(main())
+        printed = capsys.readouterr()
+        return caught.value.code or 0, printed.out, printed.err
+
+    return ran

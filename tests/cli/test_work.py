@@ -1,0 +1,38 @@
+"""`receiver work`: what it refuses to start with."""
+
+from __future__ import annotations
+
+import pytest
+
+EMPTY = "from receiver import Handlers\n\nhandlers = Handlers('empty')\n"
+
+
+@pytest.fixture(autouse=True)
+def environment(clean, monkeypatch, tmp_path):
+    """A Redis that isn't there: what gets so far as to need it would wait."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("RECEIVER_HANDLERS", "handlers.helper_bot")
+
+
+@pytest.mark.parametrize("names", [",", "", " , ,"])
+def test_names_nothing(run, names):
+    """--handlers without a name is no wish for all, nor for none."""
+    code, _, err = run("work", "--handlers", names)
+    assert code == 1
+    assert err == "Error: --handlers names no handler. There are: helper_bot.\n"
+
+
+def test_names_another(run):
+    """A name that isn't there is told, with those that are."""
+    code, _, err = run("work", "--handlers", "helper_bot,nobody")
+    assert code == 1
+    assert err == "Error: there is no handler 'nobody'. There are: helper_bot.\n"
+
+
+def test_empty(run, monkeypatch, tmp_path):
+    """Where no module registers anything, there is nothing to work for."""
+    (tmp_path / "empty.py").write_text(EMPTY)
+    monkeypatch.setenv("RECEIVER_HANDLERS", "empty.py")
+    code, _, err = run("work")
+    assert code == 1
+    assert err.startswith("Error: there is no handler to run: the Handlers of empty.py are empty. Register")
