@@ -35,6 +35,11 @@ from receiver.settings import Settings
 
 Judge = Callable[[Scope, bytes], Awaitable[Envelope]]
 
+TELL_EVERY = 60.0
+"""Seconds between two log lines about requests that are refused for the same reason."""
+WORTH_TELLING = ("bad_signature", "unsigned", "too_large", "too_slow")
+"""Refusals that a wrong setting causes, and whose text holds nothing that a stranger has chosen."""
+
 _log = structlog.get_logger("receiver.app")
 
 
@@ -119,6 +124,7 @@ class Endpoint:
     def __init__(self, receiver: Receiver, path: str, judge: Judge) -> None:
         self._receiver = receiver
         self._path = path
+        self._told: dict[str, float] = {}
         self._judge = judge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,7 +139,7 @@ class Endpoint:
         except ClientDisconnect:
             self._count("disconnected")
         except Rejected as rejected:
-            self._count(rejected.code)
+            self._count(rejected.code, rejected.message if rejected.code in WORTH_TELLING else "")
             unread = rejected.status in (408, 413)
             await _answer(send, rejected.status, _refusal(rejected.code, rejected.message), close=unread)
         except NotStored as error:
@@ -155,8 +161,12 @@ class Endpoint:
             self._count("accepted")
             await _answer(send, 200, {"accepted": True, "id": envelope.id, "stored": "inbox"})
 
-    def _count(self, outcome: str) -> None:
+    def _count(self, outcome: str, message: str = "") -> None:
+        """Count a request; say why one is refused, once a minute for each reason."""
         self._receiver.metrics.requests.labels(self._path, outcome).inc()
+        if message and time.monotonic() - self._told.get(outcome, -TELL_EVERY) >= TELL_EVERY:
+            self._told[outcome] = time.monotonic()
+            _log.warning("requests are refused", path=self._path, code=outcome, why=message)
 
 
 async def _answer(

@@ -114,10 +114,8 @@ class Handlers:
             PluginError: the function can't be called with (event, context), its name is taken, or a
                 number or `where` is impossible.
         """
-        if not categories:
-            example = next(iter(CATEGORIES))
-            raise PluginError(f'{self.name}: on() needs a category, for example on("{example}")')
-
+        if not categories or callable(categories[0]):
+            raise PluginError(f'{self.name}: on() needs a category, as in @handlers.on("user:block")')
         if where is not None and (is_async(where) or inspect.isgeneratorfunction(where)):
             given = getattr(where, "__name__", where)
             raise PluginError(f"{self.name}: where={given} is always true: it must be a plain function")
@@ -181,6 +179,9 @@ class Handlers:
                 f"{handler.name!r} is no handler's name: use letters, digits, '_', '-' and '.'. "
                 "Rename it, or give it a name=."
             )
+        numbers = (handler.retries, handler.timeout, handler.concurrency)
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise PluginError(f"{handler.name}: retries, timeout and concurrency are numbers, got {numbers}")
         if handler.retries < 0 or handler.timeout <= 0 or handler.concurrency < 1:
             raise PluginError(
                 f"{handler.name}: expected retries of at least 0, a timeout above 0 s and a concurrency of "

@@ -51,9 +51,11 @@ def _seconds(value: Any) -> Any:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def _redis_url(value: str | None) -> str | None:
+def _redis_url(value: object) -> str | None:
     if value is None:
         return None
+    if not isinstance(value, str):
+        raise ValueError("expected text")
     try:
         parts = urlsplit(value)
         has_usable_port = parts.port != 0
@@ -232,6 +234,11 @@ class _TomlFile(PydanticBaseSettingsSource):
             raise SettingsError(f"{FILE} can't be read: {error.strerror}") from error
         known = names()
         for name in values:
+            if name not in known and isinstance(values[name], dict):
+                raise SettingsError(
+                    f"{FILE} has a table [{name}]. Settings stand at the top, by their names in the "
+                    f"environment, such as {known[0]}."
+                )
             if name not in known:
                 close = get_close_matches(name.upper(), known, n=1)
                 hint = f" Did you mean {close[0]}?" if close else f" Known settings: {', '.join(known)}."

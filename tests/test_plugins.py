@@ -312,7 +312,7 @@ class TestOn:
 
     def test_no_category(self):
         """on() without a category is told one."""
-        with pytest.raises(PluginError, match=r'^plugin: on\(\) needs a category, for example on\("'):
+        with pytest.raises(PluginError, match=r'^plugin: on\(\) needs a category, as in @handlers\.on'):
             Handlers("plugin").on()
 
     @pytest.mark.parametrize(
@@ -525,3 +525,24 @@ class TestCall:
 
         with pytest.raises(ValueError, match="async" if asynchronous else "plain"):
             await call(fails if asynchronous else fails_plainly)
+
+
+def test_on_without_parentheses_is_an_error():
+    """`@handlers.on` without a category registers nothing, so it says so."""
+    handlers = Handlers("bare")
+    with pytest.raises(PluginError, match=r"bare: on\(\) needs a category, as in @handlers\.on"):
+
+        @handlers.on
+        async def scan(event, context):
+            """Never registered."""
+
+
+@pytest.mark.parametrize("options", [{"retries": "many"}, {"timeout": None}, {"concurrency": "1"}])
+def test_options_that_are_no_numbers_are_errors(options):
+    """A number that is none is named with its handler."""
+    handlers = Handlers("odd")
+    with pytest.raises(PluginError, match=r"odd\.scan: retries, timeout and concurrency are numbers"):
+
+        @handlers.on("*", **options)
+        async def scan(event, context):
+            """Never registered."""

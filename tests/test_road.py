@@ -141,6 +141,7 @@ async def test_the_bot_answers_in_the_chat_page(site):
         await page.fill("#message-input", "/help")
         await page.press("#message-input", "Enter")
         await expect(messages.filter(has_text="/help - Show what I can do.").last).to_be_visible()
+        wait_for(lambda: "helper_bot done" in site.processes[0].output, what="the event in the terminal")
         await browser.close()
 
 

@@ -388,3 +388,20 @@ def test_wrong_url_keeps_its_password(password):
     with pytest.raises(SettingsError, match="RECEIVER_REDIS_URL is wrong") as caught:
         settings.load(RECEIVER_REDIS_URL=f"redis://:{password}@localhost:6379/0")
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("RECEIVER_REDIS_URL = 5", "RECEIVER_REDIS_URL is wrong: expected text"),
+        ('[receiver]\nredis_url = "x"', "receiver.toml has a table [receiver]. Settings stand at the top"),
+    ],
+)
+def test_a_file_of_the_wrong_form(tmp_path, monkeypatch, text, said):
+    """A number where text belongs, and a table, are named for what they are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "receiver.toml").write_text(text)
+    monkeypatch.delenv("RECEIVER_REDIS_URL", raising=False)
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert str(caught.value).startswith(said)

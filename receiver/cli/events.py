@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import suppress
 from typing import Annotated, Any
 
+import redis
 import typer
 from rich.json import JSON
 from rich.table import Table
 from rich.text import Text
 
-from receiver.cli.output import OUT, iso_time, print_json, show_time, with_redis
+from receiver.cli.output import ERR, OUT, iso_time, print_json, show_time, with_redis
 from receiver.errors import ReceiverError
 from receiver.events.envelope import Envelope
 from receiver.events.parsing import parse
@@ -20,6 +24,8 @@ from receiver.pipeline.inbox import Inbox
 
 STYLES = {"done": "green", "dead": "bold red", "retrying": "yellow", "skipped": "dim", "waiting": "cyan"}
 MASK = "***"
+PATIENCE = 3.0
+"""Seconds that `--follow` waits for an event's deliveries to end before it shows how far they are."""
 
 events = typer.Typer(help="Show what came in, and what became of it.", no_args_is_help=False)
 
@@ -57,7 +63,10 @@ def list_(
         return
     found = with_redis(lambda client: _latest(client, limit, category))
     if not (found or as_json):
-        OUT.print("No events yet. Send one: receiver trigger group_channel:message_send")
+        which = f" of {category}" if category else ""
+        OUT.print(
+            f"No events{which} yet. Send one: receiver trigger {category or 'group_channel:message_send'}"
+        )
     for envelope, history in found:
         _print_line(envelope, history, as_json)
 
@@ -99,9 +108,32 @@ async def _latest(client: Client, limit: int, category: str | None) -> list[tupl
 
 
 async def _follow(client: Client, category: str | None, as_json: bool) -> None:
-    async for _, envelope in Inbox(client).follow():
-        if _covers(category, envelope.category):
-            _print_line(envelope, History(()), as_json)
+    """Show each event when its deliveries have ended, or when that takes long."""
+    inbox, last, shown = Inbox(client), None, set()
+    while True:
+        try:
+            async for entry, envelope in inbox.follow(last):
+                last = entry
+                if _covers(category, envelope.category):
+                    task = asyncio.create_task(_show_outcome(client, entry, envelope, as_json))
+                    shown.add(task)
+                    task.add_done_callback(shown.discard)
+        except (redis.ConnectionError, redis.TimeoutError, OSError):
+            ERR.print("Redis is away; waiting for it", style="yellow")
+            await asyncio.sleep(2)
+
+
+async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json: bool) -> None:
+    deadline = time.monotonic() + PATIENCE
+    history, ended = History(()), False
+    while not ended and time.monotonic() < deadline:
+        with suppress(redis.RedisError, OSError):
+            dispatched = await Inbox(client).is_dispatched(entry)
+            [history] = await deliveries.load(client, [entry])
+            open_ones = any(one.status in ("waiting", "retrying") for one in history.deliveries)
+            ended = dispatched and not open_ones
+        await asyncio.sleep(0 if ended else 0.05)
+    _print_line(envelope, history, as_json)
 
 
 async def _find(client: Client, event_id: str) -> tuple[Envelope, History]:

@@ -80,7 +80,7 @@ def _wait_for(client: redis.Redis) -> None:
         try:
             client.ping()
         except (redis.RedisError, OSError) as error:
-            _log.warning("Redis is away; waiting for it", error=str(error))
+            _log.warning("RECEIVER_REDIS_URL does not answer; waiting for it", error=str(error))
             time.sleep(2)
         else:
             return

@@ -62,6 +62,11 @@ def open_entry(fields: list[bytes]) -> Envelope | None:
         return None
 
 
+def _order(entry: str) -> tuple[int, int]:
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number)
+
+
 def _open_all(found: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Envelope]]:
     """Open what redis-py has made of a range; entries that aren't ours are left out."""
     opened = (
@@ -155,6 +160,11 @@ class Inbox:
         """Return the number of events that are kept."""
         return int(await self._client.xlen(keys.INBOX))
 
+    async def is_dispatched(self, entry: str) -> bool:
+        """Tell whether the dispatcher has been past `entry`."""
+        cursor = await self._client.get(keys.CURSOR)
+        return cursor is not None and _order(cursor.decode()) >= _order(entry)
+
     async def latest(self, count: int) -> list[tuple[str, Envelope]]:
         """Return the `count` newest events with their entries, newest first."""
         found = await self._client.xrevrange(keys.INBOX, count=count)
@@ -177,10 +187,10 @@ class Inbox:
             low = f"({found[-1][0].decode()}"
         return None
 
-    async def follow(self) -> AsyncIterator[tuple[str, Envelope]]:
-        """Give every event that arrives from now on."""
+    async def follow(self, after: str | None = None) -> AsyncIterator[tuple[str, Envelope]]:
+        """Give every event that arrives from now on, or that stands behind the entry `after`."""
         newest = await self._client.xrevrange(keys.INBOX, count=1)
-        last: Any = newest[0][0] if newest else "0-0"
+        last: Any = after or (newest[0][0] if newest else "0-0")
         while True:
             found = await self._client.xread({keys.INBOX: last}, count=100, block=1000)
             for _, entries in found:

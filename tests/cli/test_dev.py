@@ -11,8 +11,8 @@ from receiver.cli import dev
 def test_shows_no_password(clean, capsys, monkeypatch):
     """The table of where everything is shows a Redis without its password."""
     monkeypatch.setenv("COLUMNS", "200")
-    environment = {"SENDBIRD_API_URL": "", "RECEIVER_REDIS_URL": "redis://user:hush@localhost:6379/0"}
-    dev._show("", "", environment, settings.load(), {}, [], time.monotonic())
+    plan = dev.Plan(settings.load(), {}, "redis://user:hush@localhost:6379/0", 1, 2, 1)
+    dev._show(plan, time.monotonic())
     shown = capsys.readouterr().err
     assert "redis://user:***@localhost:6379/0" in shown
     assert "hush" not in shown

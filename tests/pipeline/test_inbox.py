@@ -11,6 +11,7 @@ from receiver.errors import NotStored
 from receiver.events.envelope import Envelope
 from receiver.intake import new_id
 from receiver.pipeline import inbox as inbox_module
+from receiver.pipeline import keys
 from receiver.pipeline.connection import connect
 from receiver.pipeline.inbox import Inbox
 
@@ -140,6 +141,30 @@ async def test_an_event_is_found_by_its_id(client):
     assert found.id == events[7].id
     assert await inbox.find(new_id(now)) is None
     assert await inbox.find("no id") is None
+
+
+async def test_follow_goes_on_behind_an_entry(client):
+    """`follow` after an entry misses nothing that came since."""
+    inbox = Inbox(client)
+    events = [envelope() for _ in range(3)]
+    for one in events:
+        await inbox.append(one)
+    entry = (await inbox.latest(3))[-1][0]
+    following = inbox.follow(entry)
+    assert [(await anext(following))[1].id for _ in range(2)] == [one.id for one in events[1:]]
+    await following.aclose()
+
+
+async def test_it_is_known_what_was_dispatched(client):
+    """An entry counts as dispatched once the cursor has reached it."""
+    inbox = Inbox(client)
+    await client.set(keys.CURSOR, "10-9")
+    assert [await inbox.is_dispatched(one) for one in ("9-99", "10-9", "10-10", "11-0")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_follow_gives_what_comes_in_from_now_on(client):
