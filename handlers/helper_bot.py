@@ -40,8 +40,16 @@ async def answer_mention(event: BotMessage, context: Context) -> str:
 
 @bot.message()
 async def answer_message(event: BotMessage, context: Context) -> str | None:
-    """Answer any message that has text; files alone get no answer."""
-    return _answer(event, event.text) if event.text.strip() else None
+    """Answer any message that has text, unless it is for somebody else."""
+    return _answer(event, event.text) if event.text.strip() and not _is_for_another(event) else None
+
+
+def _is_for_another(event: BotMessage) -> bool:
+    """Tell whether it is another bot's command (our own don't come here), or addresses someone else."""
+    first = event.text.split(None, 1)[0].rstrip(",.:;!?")
+    mentions_other = bool(event.mentioned) and bot.userid not in event.mentioned
+    names_other = first.startswith("@") and first.lower() != f"@{bot.userid}"
+    return first.startswith("/") or mentions_other or names_other
 
 
 def _answer(event: BotMessage, question: str) -> str:

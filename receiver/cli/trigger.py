@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import httpx
-import orjson
 import typer
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Column, Table
 
-from receiver import samples
-from receiver.cli import beside
+from receiver import samples, settings
+from receiver.cli import beside, ports, sample_list
+from receiver.cli.changes import Change, check, parse
+from receiver.cli.output import ERR
 from receiver.cli.sending import Plan, send
 from receiver.errors import ReceiverError, SendbirdRefused
-from receiver.events.catalogue import CATEGORIES
 from receiver.samples import Sample, SampleNotFound
+from receiver.sandbox import seeds
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-WIDE = 200  # columns of a table that goes to a file or a pipe: nothing is cut off
+DEFAULT_URL = f"http://127.0.0.1:{ports.RECEIVER}"
+SANDBOX_CHANNELS = {"group_channel:": seeds.TEAM, "bot_": seeds.TEAM, "open_channel:": seeds.LOBBY}
 LONG_RUN = 20  # from so many requests on, a progress bar is worth its line
 
 
@@ -63,7 +61,12 @@ def trigger(
         typer.Option("--same", help="Keep the sample's ids and times: a repeat of one and the same event."),
     ] = False,
     channel: Annotated[
-        str | None, typer.Option(metavar="CHANNEL_URL", help="In which channel.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="CHANNEL_URL",
+            help="In which channel. Default: the sample's, or the sandbox's beside `receiver dev`.",
+            show_default=False,
+        ),
     ] = None,
     token: Annotated[
         str | None,
@@ -109,15 +112,12 @@ def trigger(
     Exit code: 0 accepted, 1 refused or no answer, 2 wrong usage.
     """
     if show_list:
-        _list(category or "", as_json=as_json)
+        sample_list.show(category or "", as_json=as_json)
         return
     if category is None:
         raise typer.BadParameter("name a category, or see them all with --list.", param_hint="CATEGORY")
-    try:
-        sample = samples.find(category, type_ and type_.upper(), case)
-    except SampleNotFound as error:
-        raise typer.BadParameter(f"{error} See receiver trigger --list.", param_hint="CATEGORY") from None
-    wanted = [("channel.channel_url", channel)] if channel else []
+    sample = _find(category, type_ and type_.upper(), case)
+    wanted: list[Change] = [("channel.channel_url", channel)] if channel else _sandbox_channel(sample)
     if category.startswith("bot_"):
         wanted += _bot(sample, bot, bot_token)
     elif bot or bot_token:
@@ -130,12 +130,40 @@ def trigger(
         same=same,
     )
     try:
+        for warning in check(sample.payload, plan.changes):
+            typer.echo(f"Warning: {warning}", err=True)
         if only_print:
             _print(plan, count, as_json=as_json)
         else:
             _send(plan, count, as_json=as_json)
     except samples.NoSuchPlace as error:
         raise typer.BadParameter(str(error), param_hint="--set") from None
+
+
+def _find(category: str, type_: str | None, case: str | None) -> Sample:
+    """Return the sample, or name the argument that asks for something that isn't there."""
+    hint = "CATEGORY"
+    try:
+        samples.find(category)
+        hint = "--type"
+        samples.find(category, type_)
+        hint = "--case"
+        return samples.find(category, type_, case)
+    except SampleNotFound as error:
+        raise typer.BadParameter(f"{error} See receiver trigger --list.", param_hint=hint) from None
+
+
+def _sandbox_channel(sample: Sample) -> list[Change]:
+    """Return the change that moves `sample` into the sandbox, if that is the Sendbird of a running dev.
+
+    The sample's own channel is not there, so whoever answers into it would fail.
+    """
+    if "channel" not in sample.payload or beside.load().api_url == settings.load().api_url:
+        return []
+    for prefix, channel_url in SANDBOX_CHANNELS.items():
+        if sample.category.startswith(prefix):
+            return [("channel.channel_url", channel_url)]
+    return []
 
 
 def _send(plan: Plan, count: int, *, as_json: bool) -> None:
@@ -169,9 +197,8 @@ def _send(plan: Plan, count: int, *, as_json: bool) -> None:
 
 
 def _progress(count: int, *, quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    shown = count >= LONG_RUN and console.is_terminal and not quiet
-    return Progress(console=console, transient=True, disable=not shown)
+    shown = count >= LONG_RUN and ERR.is_terminal and not quiet
+    return Progress(console=ERR, transient=True, disable=not shown)
 
 
 def _print(plan: Plan, count: int, *, as_json: bool) -> None:
@@ -185,27 +212,6 @@ def _print(plan: Plan, count: int, *, as_json: bool) -> None:
         typer.echo(f"POST {parts.path} HTTP/1.1")
         typer.echo("".join(f"{name}: {value}\n" for name, value in lines.items()))
         typer.echo(body)
-
-
-def _list(part: str, *, as_json: bool) -> None:
-    rows: dict[str, dict[str, Any]] = {}
-    for sample in samples.load_all():
-        if part not in sample.category:
-            continue
-        known = CATEGORIES.get(sample.category)
-        summary = known.summary if known else "Not known: such events are stored and handled, too."
-        new = {"category": sample.category, "types": [], "cases": [], "summary": summary}
-        row = rows.setdefault(sample.category, new)
-        row["cases"].append(sample.case)
-        if known and sample.type in known.types and sample.type not in row["types"]:
-            row["types"].append(sample.type)
-    if as_json:
-        typer.echo(json.dumps(list(rows.values())))
-        return
-    table = Table(Column("Category", no_wrap=True), "Types", "Cases", "What happens")
-    for row in rows.values():
-        table.add_row(row["category"], " ".join(row["types"]), " ".join(row["cases"]), row["summary"])
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table, highlight=False)
 
 
 def _destination(to: str, category: str, *, signed: bool) -> dict[str, str]:
@@ -224,9 +230,12 @@ def _destination(to: str, category: str, *, signed: bool) -> dict[str, str]:
     base = f"{parts.scheme}://{parts.netloc}/sendbird/"
     if category.startswith("bot_"):
         return {"url": base + "bot", "shown_url": base + "bot"}
-    secret = None if signed else beside.load().webhook_secret
-    if secret is None:
+    if signed:
         return {"url": base + "webhook", "shown_url": base + "webhook"}
+    secret = beside.load().webhook_secret
+    if secret is None:
+        why = "Webhooks without a signature are accepted at /sendbird/webhook/<its value> only."
+        raise settings.missing("webhook_secret", why)
     return {"url": f"{base}webhook/{secret.get_secret_value()}", "shown_url": f"{base}webhook/<secret>"}
 
 
@@ -246,7 +255,7 @@ def _api_token(sample: Sample) -> str:
     )
 
 
-def _bot(sample: Sample, bot: str | None, bot_token: str | None) -> list[tuple[str, Any]]:
+def _bot(sample: Sample, bot: str | None, bot_token: str | None) -> list[Change]:
     """Return the changes that make `sample` a callback to the bot."""
     config = beside.load()
     userid = bot or next(iter(config.bot_tokens), sample.payload["bot"]["bot_userid"])
@@ -278,13 +287,8 @@ def _look_up(config: Settings, userid: str) -> str:
     return asyncio.run(ask())
 
 
-def _change(text: str) -> tuple[str, Any]:
-    path, equals, value = text.partition("=")
-    if not (equals and path.strip(".")):
-        raise typer.BadParameter(
-            f"expected PATH=VALUE, such as payload.message=hello, got {text!r}.", param_hint="--set"
-        )
+def _change(text: str) -> Change:
     try:
-        return path, orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return path, value
+        return parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from None

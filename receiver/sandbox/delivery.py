@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+import orjson
 import structlog
 
 from receiver.sandbox.views import Json
@@ -22,6 +24,8 @@ AT_ONCE = 16
 MOST_WAITING = 10_000
 LOG_LENGTH = 500
 _SECRET_LENGTH = 16
+_LONGEST_ANSWER = 10_000
+_EVENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 Outcome = Literal["waiting", "delivered", "failed", "dropped", "cancelled"]
 log = structlog.get_logger(__name__)
@@ -29,11 +33,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Attempt:
-    """One post. `status` is 0 if there was no answer; then `problem` says why. `took` in ms."""
+    """One post. `status` is 0 if there was no answer; then `problem` says why. `took` in ms.
+
+    `event_id` is what the receiver's answer calls the event, if it is this project's receiver.
+    """
 
     status: int
     took: int
     problem: str = ""
+    event_id: str = ""
 
 
 @dataclass(slots=True)
@@ -130,16 +138,16 @@ class Delivery:
         self, client: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]
     ) -> Attempt:
         begun = time.perf_counter()
-        status, problem = 0, ""
+        status, problem, event_id = 0, "", ""
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await client.post(url, content=body, headers=headers)
-            status = answer.status_code
+            status, event_id = answer.status_code, event_id_in(answer.content)
         except TimeoutError:
             problem = f"no answer within {self._timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             problem = type(error).__name__
-        return Attempt(status, round((time.perf_counter() - begun) * 1000), problem)
+        return Attempt(status, round((time.perf_counter() - begun) * 1000), problem, event_id)
 
     def _settle(self, record: Record, outcome: Outcome) -> None:
         record.outcome = outcome
@@ -156,6 +164,18 @@ class Delivery:
                 problem=last.problem if last else None,
             )
         self.on_change(record)
+
+
+def event_id_in(answer: bytes) -> str:
+    """Return the `id` in a JSON answer, or "". It gets pasted into terminals, so only a tame one counts."""
+    if len(answer) > _LONGEST_ANSWER:
+        return ""
+    try:
+        parsed = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return ""
+    found = parsed.get("id") if isinstance(parsed, dict) else None
+    return found if isinstance(found, str) and _EVENT_ID.fullmatch(found) else ""
 
 
 def masked(payload: Json) -> Json:

@@ -6,6 +6,8 @@ from receiver.sandbox.channels import Channels
 from receiver.sandbox.users import Users
 from receiver.sandbox.world import World
 
+TEAM = "sandbox_team"  # a group channel
+LOBBY = "sandbox_lobby"  # an open channel
 PEOPLE = (
     ("ada", "Ada Lovelace", "ada@example.com", "en", "Europe/London", True),
     ("grace", "Grace Hopper", "grace@example.com", "en", "America/New_York", True),
@@ -25,7 +27,7 @@ def seed(world: World, users: Users, channels: Channels) -> None:
             users.set_metadata(user, metadata, create=True, update=True)
             users.update(user, is_online=is_online)
             people.append(user)
-        channels.create("group", name="Team chat", channel_url="sandbox_team", users=people)
-        lobby = channels.create("open", name="Lobby", channel_url="sandbox_lobby")
+        channels.create("group", name="Team chat", channel_url=TEAM, users=people)
+        lobby = channels.create("open", name="Lobby", channel_url=LOBBY)
         for user in people:
             channels.enter(lobby, user)

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -187,12 +188,33 @@ def test_token(run, receiver):
 
 
 @pytest.mark.parametrize("arguments", [("--unsigned",), ("--case", "mesg-2016")])
-def test_unsigned(run, receiver, arguments):
-    """A request without a signature goes out without one, where there is a secret to the path with it."""
+def test_unsigned(run, receiver, monkeypatch, arguments):
+    """A request without a signature goes out without one, to the path with the secret in it."""
+    monkeypatch.setenv("RECEIVER_WEBHOOK_SECRET", "a-long-random-string")
     run(MESSAGE, *arguments, "--to", receiver.url)
     ((path, headers, _),) = receiver.seen
-    assert path == "/sendbird/webhook"
+    assert path == "/sendbird/webhook/a-long-random-string"
     assert not [name for name in headers if "signature" in name]
+
+
+@pytest.mark.parametrize("arguments", [("--unsigned",), ("--case", "mesg-2016")])
+def test_unsigned_without_secret(run, receiver, arguments):
+    """Without the secret, a request without a signature is not sent, and the setting is named."""
+    said = told(run(MESSAGE, *arguments, "--to", receiver.url, code=1))
+    assert "RECEIVER_WEBHOOK_SECRET is not set." in said
+    assert receiver.seen == []
+
+
+def test_unsigned_to_a_path(run, receiver):
+    """Where the path is named, no secret is needed."""
+    run(MESSAGE, "--unsigned", "--to", f"{receiver.url}/hooks/chat")
+    assert [path for path, _, _ in receiver.seen] == ["/hooks/chat"]
+
+
+def test_unsigned_callback(run, receiver):
+    """A callback needs no secret: the bot's token is its proof."""
+    run("bot_message_notification", "--unsigned", "--to", receiver.url)
+    assert [path for path, _, _ in receiver.seen] == ["/sendbird/bot"]
 
 
 def test_secret_path(run, receiver, monkeypatch):
@@ -212,8 +234,9 @@ def test_secret_path(run, receiver, monkeypatch):
     assert secret not in "".join(done.out + done.err for done in said)
 
 
-def test_old_content_type(run, receiver):
+def test_old_content_type(run, receiver, monkeypatch):
     """A sample of 2016 goes out with the content type that is not well-formed."""
+    monkeypatch.setenv("RECEIVER_WEBHOOK_SECRET", "a-long-random-string")
     run(MESSAGE, "--case", "mesg-2016", "--to", receiver.url)
     assert receiver.seen[0][1]["content-type"] == "application/json, charset=utf8"
 
@@ -402,6 +425,15 @@ def test_list_json(run):
         ((MESSAGE, "--set", "=7"), "expected PATH=VALUE"),
         ((MESSAGE, "--set", "payload.message.x=7"), "'x' can't be set there"),
         ((MESSAGE, "--set", "payload.message.x=7", "--print"), "'x' can't be set there"),
+        ((MESSAGE, "--set", "members.9.x=7"), "no list for '9': members is nothing"),
+        ((MESSAGE, "--set", "channel.9=7"), "no list for '9': channel is an object with "),
+        ((MESSAGE, "--set", "7.x=7"), "no list for '7': the top is an object with "),
+        ((MESSAGE, "--set", "members.0.x=7", "--set", "members.2.x=7"), "list, which has 1 entries"),
+        (("chess",), "Invalid value for CATEGORY:"),
+        ((MESSAGE, "--type", "PIC"), "Invalid value for --type:"),
+        (("user:block", "--type", "PIC"), "Invalid value for --type: user:block has no types"),
+        ((MESSAGE, "--case", "nocase"), "Invalid value for --case:"),
+        ((MESSAGE, "--type", "FILE", "--case", "mesg"), "Invalid value for --case:"),
         ((MESSAGE, "--bot", "helper_bot"), "group_channel:message_send is not sent to a bot"),
         (("bot_message_notification", "--bot", "stranger"), "Set SENDBIRD_BOT_TOKENS=stranger:<its token>"),
         ((MESSAGE, "--count", "0"), "--count"),
@@ -435,6 +467,63 @@ def test_beside_a_running_dev(run, receiver, monkeypatch, tmp_path):
         run(MESSAGE, "--to", receiver.url)
     ((_, headers, body),) = receiver.seen
     assert headers["x-sendbird-signature"] == signature.sign(b"of-dev", body).decode()
+
+
+@pytest.mark.parametrize(
+    ("category", "arguments", "channel"),
+    [
+        (MESSAGE, (), "sandbox_team"),
+        ("bot_message_notification", ("--bot", "helper_bot"), "sandbox_team"),
+        ("bot_event/group_channel:join", (), "sandbox_team"),
+        ("open_channel:message_send", (), "sandbox_lobby"),
+        (MESSAGE, ("--channel", "mine"), "mine"),
+        (MESSAGE, ("--set", "channel.channel_url=mine"), "mine"),
+        (MESSAGE, ("--set", 'channel={"channel_url": "mine"}'), "mine"),
+        ("weather:storm", (), "open_harbour_radio"),
+    ],
+)
+def test_channels_of_a_running_dev(run, receiver, category, arguments, channel):
+    """Beside a running `receiver dev` things happen in its sandbox's channels, unless one is named."""
+    folder = Path(".receiver")
+    with beside.locked(folder):
+        beside.tell(folder, {"SENDBIRD_API_URL": f"{receiver.url}/v3"})
+        run(category, *arguments, "--to", receiver.url)
+        run("user:block", "--to", receiver.url)
+    assert receiver.bodies[0]["channel"]["channel_url"] == channel
+    assert "channel" not in receiver.bodies[1]
+
+
+def test_channel_of_another_sendbird(run, receiver, monkeypatch, tmp_path):
+    """With an API of one's own, a `receiver dev` nearby changes no channel."""
+    monkeypatch.setenv("SENDBIRD_API_URL", "http://127.0.0.1:1/v3")
+    folder = tmp_path / ".receiver"
+    with beside.locked(folder):
+        beside.tell(folder, {"SENDBIRD_API_URL": f"{receiver.url}/v3"})
+        run(MESSAGE, "--to", receiver.url)
+    assert receiver.bodies[0]["channel"]["channel_url"] == "group_lakeside_bakery"
+
+
+@pytest.mark.parametrize(
+    ("change", "meant"),
+    [
+        ("payload.mesage=hi", "payload.message"),
+        ("paylod.message=hi", "payload.message"),
+        ("chanel.name=hi", "channel.name"),
+    ],
+)
+def test_likely_slip(run, receiver, change, meant):
+    """A new key that is like one that is there is set, and doubted."""
+    said = told(run(MESSAGE, "--set", change, "--to", receiver.url))
+    path = change.partition("=")[0]
+    assert f"Warning: {path} is new here: did you mean {meant}?" in said
+    first, last = path.split(".")
+    assert receiver.bodies[0][first][last] == "hi"
+
+
+@pytest.mark.parametrize("change", ["payload.message=hi", "payload.mood=hi", "members.0.is_online=false"])
+def test_no_slip(run, receiver, change):
+    """What is there, or is like nothing that is there, is not doubted."""
+    assert run(MESSAGE, "--set", change, "--to", receiver.url).err == ""
 
 
 def test_wrong_setting(run, monkeypatch):

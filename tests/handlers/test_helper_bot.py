@@ -28,12 +28,15 @@ class Sendbird:
         self.sent.append(message)
 
 
-async def say(text: str, *, nickname: str = "Ann", mentioned: bool = False) -> list[str]:
-    """Return the bot's replies to a message."""
+async def say(
+    text: str, *, nickname: str = "Ann", mentioned: bool = False, others: tuple[str, ...] = ()
+) -> list[str]:
+    """Return the bot's replies to a message that mentions it, or others, or nobody."""
     payload = samples.find("bot_message_notification", case="plain").payload
     samples.assign(payload, "message.text", text)
     samples.assign(payload, "sender.nickname", nickname)
-    samples.assign(payload, "mentioned", [{"user_id": "helper_bot"}] if mentioned else [])
+    named = (*others, "helper_bot") if mentioned else others
+    samples.assign(payload, "mentioned", [{"user_id": user_id} for user_id in named])
     envelope = Envelope("e1", "bot", payload["category"], "c/1", "", 0, wire.encode(payload))
     event, sendbird = BotMessage(envelope), Sendbird()
     replies = BotReplies(sendbird, "helper_bot", "c/1", "helper_bot:e1")
@@ -82,12 +85,38 @@ async def test_greeting(text, mentioned):
 
 
 @pytest.mark.parametrize("mentioned", [False, True])
-@pytest.mark.parametrize("text", ["what is the weather today?", "/gif cats"])
-async def test_unknown(text, mentioned):
-    """What it doesn't know, a foreign command too, it admits, and says what it can do."""
-    [reply] = await say(text, mentioned=mentioned)
+async def test_unknown(mentioned):
+    """What it doesn't know it admits, and says what it can do."""
+    [reply] = await say("what is the weather today?", mentioned=mentioned)
     assert reply.startswith("Sorry, Ann, I don't know that.")
     assert "/help - Show what I can do." in reply
+
+
+@pytest.mark.parametrize("text", ["/gif cats", "/hello", " /deploy how do I deploy?"])
+async def test_foreign_command(text):
+    """To another bot's command it is silent."""
+    assert await say(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [("hello @shop_bot", ("shop_bot",)), ("@shop_bot hello", ()), ("@Grace Hopper: hello", ("grace",))],
+)
+async def test_for_another(text, others):
+    """To what is said to somebody else it is silent."""
+    assert await say(text, others=others) == []
+
+
+@pytest.mark.parametrize("text", ["hello @shop_bot and @helper_bot", "@shop_bot @helper_bot hello"])
+async def test_mentioned_among_others(text):
+    """Mentioned beside others, it answers."""
+    assert await say(text, mentioned=True, others=("shop_bot",)) == [answer_to("hello")]
+
+
+@pytest.mark.parametrize("text", ["@helper_bot, hello", "@Helper_Bot: hello"])
+async def test_named_without_a_mention(text):
+    """Its name at the beginning is as good as a mention."""
+    assert await say(text) == [answer_to("hello")]
 
 
 async def test_no_nickname():

@@ -39,11 +39,15 @@ class Post:
 
 @dataclass
 class Receiver:
-    """Where webhooks and callbacks go. It answers `statuses` in turn, then 200; None is no answer."""
+    """Where webhooks and callbacks go. It answers `statuses` in turn, then 200; None is no answer.
+
+    `answer` is the body of each answer.
+    """
 
     url: str = ""
     posts: list[Post] = field(default_factory=list)
     statuses: list[int | None] = field(default_factory=list)
+    answer: bytes = b"{}"
     connections: set[Any] = field(default_factory=set)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -63,7 +67,7 @@ class Receiver:
             await receive()  # until the other side gives up
             return
         await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b"{}"})
+        await send({"type": "http.response.body", "body": self.answer})
 
     async def until(self, condition: Callable[[list[Post]], Any]) -> Any:
         """Wait until `condition` of the posts is true, and return it."""

@@ -158,3 +158,28 @@ async def test_log_is_bounded():
     assert len(delivery.records) == LOG_LENGTH
     assert delivery.records[-1].category == str(LOG_LENGTH + 4)
     assert {record.outcome for record in delivery.records} == {"dropped"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "event_id"),
+    [
+        (b'{"accepted": true, "id": "01K5-e7"}', "01K5-e7"),
+        (b'{"id": 7}', ""),
+        (b'{"id": null}', ""),
+        (b'["id"]', ""),
+        (b"<html>", ""),
+        (b"", ""),
+        (b'{"id": "e1; rm -rf ."}', ""),
+        (b'{"id": "e1\\nrm"}', ""),
+        (b'{"id": "e1\\n"}', ""),
+        (b'{"id": "--all"}', ""),
+        (b'{"id": "' + b"x" * 101 + b'"}', ""),
+        (b'{"id": "e1", "more": "' + b"x" * 10_000 + b'"}', ""),
+    ],
+)
+async def test_event_id(hooked, receiver, answer, event_id):
+    """The event's id is taken from the answer, if it is one that is safe to paste into a terminal."""
+    receiver.answer = answer
+    await hooked.say("ada", "hi")
+    [record] = await hooked.settled()
+    assert record["attempts"][-1]["event_id"] == event_id

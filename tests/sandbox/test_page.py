@@ -341,3 +341,132 @@ async def test_coming_back(run, look, tmp_path, free_port):
         await box.say("grace", "meanwhile")
         await expect(page.locator("#link-text")).to_have_text("Live", timeout=20_000)
         await expect(messages(page)).to_contain_text(["before", "meanwhile"])
+
+
+async def test_a_group_with_a_bot_opens_first(box, look):
+    """Without a wish, a group channel with a bot in it opens, so that what is said is answered."""
+    await box.call("POST", "/group_channels", {"channel_url": "pair", "user_ids": ["ada", "grace"]})
+    await box.add_bot(channel_url="pair")
+    page = await look(box, "", "")
+    await expect(page.locator("#channel-about")).to_contain_text("3 members · 1 bot · pair")
+
+
+async def test_a_group_opens_before_an_open_channel(run, look):
+    """Without a bot anywhere, a group channel opens first, even if it came last."""
+    async with run(empty=True) as box:
+        await box.call("POST", "/users", {"user_id": "ada", "nickname": "Ada", "profile_url": ""})
+        await box.call("POST", "/open_channels", {"channel_url": "lobby", "name": "Lobby"})
+        page = await look(box, "", "")
+        await expect(page.locator("#channel-name")).to_have_text("Lobby")
+        body = {"channel_url": "group", "name": "Group", "user_ids": ["ada"]}
+        await box.call("POST", "/group_channels", body)
+        page = await look(box, "", "")
+        await expect(page.locator("#channel-name")).to_have_text("Group")
+
+
+async def test_the_hint_knows_about_bots(box, look):
+    """In a group channel the hint says how to talk to a bot; in an open one that there are none."""
+    page = await look(box, "ada")
+    await expect(page.locator("#bots-hear")).to_be_visible()
+    await expect(page.locator("#bots-absent")).to_be_hidden()
+    await page.get_by_test_id("channel-sandbox_lobby").click()
+    await expect(page.locator("#bots-hear")).to_be_hidden()
+    await expect(page.locator("#keys")).to_contain_text("there are no bots in open channels")
+    await expect(page.locator("#bots-absent")).to_be_visible()
+
+
+STICKING_OUT = """() => {
+  const out = [];
+  for (const column of document.querySelectorAll(".side, .chat, .road")) {
+    if (getComputedStyle(column).visibility === "hidden") continue;
+    const { left, right } = column.getBoundingClientRect();
+    const right_end = Math.min(right, innerWidth);
+    for (const node of column.querySelectorAll("*")) {
+      const box = node.getBoundingClientRect();
+      const seen = box.width > 0 && getComputedStyle(node).visibility !== "hidden";
+      const inside = node.closest("pre, svg"); // a payload may be scrolled sideways
+      const fits = box.left >= left - 1 && box.right <= right_end + 1;
+      if (seen && !inside && !fits) out.push(node.outerHTML.slice(0, 90));
+    }
+  }
+  return out;
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1360, 820), (900, 700), (390, 800)])
+async def test_long_names_fit(box, look, width, height):
+    """However long names and URLs are, nothing leaves its column, and what one presses is in view."""
+    url, name = "sandbox_group_channel_" + "0123456789abcdef" * 8, "A very long name " * 4 + "x" * 60
+    await box.call("PUT", "/users/grace", {"nickname": name[:80], "is_online": False})
+    people = ["ada", "grace", "mary"]
+    await box.call("POST", "/group_channels", {"channel_url": url, "name": name, "user_ids": people})
+    await box.call("POST", "/group_channels", {"channel_url": "foreign", "name": name, "user_ids": ["mary"]})
+    await box.say("grace", "hello", url)
+    await box.say("grace", "@" + "x" * 300, url)
+    for user_id, channel_url in (("ada", url), ("grace", url), ("grace", "foreign")):
+        page = await look(box, user_id, channel_url, viewport={"width": width, "height": height})
+        await expect(page.locator("#channel-name")).to_have_text(name)
+        await expect(messages(page)).to_have_count(2 if channel_url == url else 0)
+        assert await page.evaluate(STICKING_OUT) == []
+        await expect(page.locator("#add-people")).to_be_in_viewport(ratio=1)
+        pressed = page.locator("#send" if channel_url == url else "#join-button")
+        await expect(pressed).to_be_in_viewport(ratio=1)
+
+
+async def test_reads_are_folded_away(run, receiver, look):
+    """Deliveries that only say that someone has read are hidden until asked for, unless they failed."""
+    async with run(webhook_url=receiver.url) as box:
+        page = await look(box, "ada")
+        await box.say("grace", "hello")
+        await expect(page.locator("#reads")).to_have_text("Show 1 read")
+        await expect(page.get_by_test_id("delivery")).to_have_count(1)
+        await page.click("#reads")
+        await expect(page.locator("#reads")).to_have_attribute("aria-pressed", "true")
+        await expect(page.locator('[data-category="group_channel:message_read"]')).to_be_visible()
+        await page.click("#reads")
+        await expect(page.get_by_test_id("delivery")).to_have_count(1)
+        receiver.statuses = [200, 500, 500, 500]
+        await box.say("grace", "again")
+        failed = page.locator('[data-category="group_channel:message_read"][data-outcome="failed"]')
+        await expect(failed).to_be_visible()
+
+
+async def test_the_event_of_a_delivery(run, receiver, look):
+    """An opened delivery names the receiver's event, to copy and to look up; its time is never cut off."""
+    receiver.answer = b'{"accepted": true, "id": "01K5-e7", "stored": "inbox"}'
+    async with run(webhook_url=receiver.url) as box:
+        await box.add_bot(f"{receiver.url}/bot", bot_userid="bot_" + "x" * 60)
+        page = await look(box, "ada", permissions=["clipboard-read", "clipboard-write"])
+        await box.say("ada", "hello")
+        delivery = page.locator('[data-category="bot_message_notification"]')
+        await expect(delivery).to_have_attribute("data-outcome", "delivered")
+        cut = "node => node.scrollWidth > node.clientWidth + 1"
+        right = "getBoundingClientRect().right"
+        inside = f"node => node.{right} < node.closest('.what').{right} + 1"
+        assert not await delivery.locator("time").evaluate(cut)
+        assert await delivery.locator("time").evaluate(inside)
+        await delivery.locator("summary").click()
+        event = delivery.get_by_test_id("event")
+        await expect(event.locator(".id")).to_have_text("01K5-e7")
+        await expect(event.locator(".shell")).to_have_text("receiver events show 01K5-e7")
+        await event.get_by_role("button", name="Copy the event id").click()
+        await expect(page.locator(".toast")).to_have_text("Copied")
+        assert await page.evaluate("navigator.clipboard.readText()") == "01K5-e7"
+
+
+@pytest.mark.parametrize(("width", "height"), [(800, 400), (1600, 300), (600, 800)])
+@pytest.mark.parametrize("screen", [1360, 390])
+async def test_a_picture_fills_its_bubble(box, look, screen, width, height):
+    """A bubble is as wide as the picture in it, whatever the file's size and name."""
+    name = "a rather long name for a picture of " + "x" * 80 + ".png"
+    files = {"file": (name, picture(width, height), "image/png")}
+    fields = {"message_type": "FILE", "user_id": "grace"}
+    await box.call("POST", "/group_channels/sandbox_team/messages", data=fields, files=files)
+    page = await look(box, "ada", viewport={"width": screen, "height": 800})
+    await page.locator(".picture").evaluate("node => node.decode()")
+    sizes = (
+        "['.bubble', '.picture'].map((name) => document.querySelector(name).getBoundingClientRect().width)"
+    )
+    bubble, shown = await page.evaluate(sizes)
+    assert shown > 100
+    assert bubble - shown <= 16  # its padding and border

@@ -33,9 +33,14 @@ function showAll() {
 function settle() {
   const people = [...page.users.values()].filter((user) => !user.is_bot);
   if (!people.some((user) => user.user_id === page.me)) page.me = people[0]?.user_id ?? "";
-  if (!page.channel) {
-    page.url = (page.channels.find((channel) => page.isMember(channel)) ?? page.channels[0])?.channel_url ?? "";
-  }
+  if (!page.channel) page.url = page.channels.toSorted((one, other) => promise(other) - promise(one))[0]?.channel_url ?? "";
+}
+
+/** How much there is to try in a channel: best a group of mine with a bot that answers. */
+function promise(channel) {
+  if (!page.isMember(channel)) return 0;
+  if (channel.kind === "open") return 1;
+  return channel.member_ids.some((id) => page.users.get(id)?.is_bot) ? 3 : 2;
 }
 
 async function refresh() {

@@ -80,6 +80,8 @@ export function showComposer() {
   const member = page.isMember();
   byId("composer").hidden = !member;
   byId("keys").hidden = !member;
+  byId("bots-hear").hidden = channel?.kind === "open";
+  byId("bots-absent").hidden = channel?.kind !== "open";
   byId("join").hidden = member || !channel || !myself;
   write(byId("join-text"), `${name} is not a member of this channel.`);
   input().placeholder = asAdmin ? "Admin message to everyone here" : `Message ${channel?.name ?? ""} as ${name}`;

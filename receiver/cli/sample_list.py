@@ -1,0 +1,38 @@
+"""What `receiver trigger` can send."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from receiver import samples
+from receiver.events.catalogue import CATEGORIES
+
+WIDE = 200  # columns of a table that goes to a file or a pipe: nothing is cut off
+
+
+def show(part: str, *, as_json: bool) -> None:
+    """Print the categories whose names have `part` in them, with their types and cases."""
+    rows: dict[str, dict[str, Any]] = {}
+    for sample in samples.load_all():
+        if part not in sample.category:
+            continue
+        known = CATEGORIES.get(sample.category)
+        summary = known.summary if known else "Not known: such events are stored and handled, too."
+        new = {"category": sample.category, "types": [], "cases": [], "summary": summary}
+        row = rows.setdefault(sample.category, new)
+        row["cases"].append(sample.case)
+        if known and sample.type in known.types and sample.type not in row["types"]:
+            row["types"].append(sample.type)
+    if as_json:
+        typer.echo(json.dumps(list(rows.values())))
+        return
+    table = Table(Column("Category", no_wrap=True), "Types", "Cases", "What happens")
+    for row in rows.values():
+        table.add_row(row["category"], " ".join(row["types"]), " ".join(row["cases"]), row["summary"])
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table, highlight=False)
