@@ -312,7 +312,7 @@ class TestOn:
 
     def test_no_category(self):
         """on() without a category is told one."""
-        with pytest.raises(PluginError, match=r'^plugin: on\(\) needs a category, as in @handlers\.on'):
+        with pytest.raises(PluginError, match=r"^plugin: on\(\) needs a category, as in @handlers\.on"):
             Handlers("plugin").on()
 
     @pytest.mark.parametrize(
