@@ -192,7 +192,10 @@ def _show(plan: Plan, began: float) -> None:
 
 def _command() -> str:
     """Return how `receiver` is called here."""
-    return "receiver" if which("receiver") else os.path.relpath(sys.argv[0])
+    if which("receiver"):
+        return "receiver"
+    called = Path(sys.argv[0])
+    return f"{os.path.relpath(sys.executable)} -m receiver" if called.suffix else os.path.relpath(called)
 
 
 def _interrupt(*_: object) -> NoReturn:

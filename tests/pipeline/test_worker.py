@@ -210,7 +210,7 @@ async def test_a_handler_that_hangs_keeps_no_other_waiting(site):
             await site.road.append(f"s{n}", category="slow:async", n=-1)
         await site.road.append("quick", n=1)
         wait_for(lambda: ("quick", 1) in site.seen(), within=15, what="the other handler's event")
-        work.kill()
+        work.kill_group()
 
 
 async def test_a_handler_that_blocks_the_loop_ends_its_worker_only(site, monkeypatch):
@@ -224,7 +224,7 @@ async def test_a_handler_that_blocks_the_loop_ends_its_worker_only(site, monkeyp
         assert "slow_plugin.py" in work.output
         await site.road.append("quick", n=1)
         wait_for(lambda: ("quick", 1) in site.seen(), what="the other handler's event")
-        work.kill()
+        work.kill_group()
     assert (await site.road.history(event_id)).deliveries
 
 
