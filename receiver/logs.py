@@ -39,5 +39,8 @@ def configure(form: str = "auto", *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in ("httpx", "httpcore", "uvicorn.access"):  # they log every URL
+        noisy = logging.getLogger(name)
+        noisy.handlers = []
+        noisy.propagate = True
+        noisy.setLevel(logging.WARNING)
