@@ -39,7 +39,7 @@ def configure(form: str = "auto", *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpcore", "uvicorn.access"):  # they log every URL
+    for name in ("httpx", "httpcore", "uvicorn", "uvicorn.access"):  # they log every URL
         noisy = logging.getLogger(name)
         noisy.handlers = []
         noisy.propagate = True
