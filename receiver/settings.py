@@ -10,7 +10,7 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, field_validator
@@ -170,8 +170,6 @@ class Settings(BaseSettings):
         description="auto, console or json. auto: console on a terminal, else json.",
         examples=["json"],
     )
-
-    file: ClassVar[Path | None] = None
 
     @field_validator("api_url")
     @classmethod

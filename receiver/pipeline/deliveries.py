@@ -20,7 +20,7 @@ from receiver.events.parsing import storable
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
 
-Status = Literal["waiting", "running", "retrying", "done", "dead", "skipped"]
+Status = Literal["waiting", "retrying", "done", "dead", "skipped"]
 Outcome = Literal["done", "failed", "timed out", "cut off", "asked to wait"]
 
 LONGEST_ERROR = 2_000
