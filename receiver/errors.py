@@ -7,8 +7,12 @@ ReceiverError
 ├── PluginError          a handler module does not load, or registers something impossible
 ├── Fenced               a lane or lease was taken over by another process
 ├── Retry                raised by a handler: not now, try again after `seconds`
+├── Permanent            raised by a handler: another attempt can't help
+├── MailError            a mail could not be sent
+│   ├── MailRefused          (also Permanent) the server refused it for good
+│   └── MailUnavailable      4xx, or no answer: worth another attempt later
 └── SendbirdError        a call to Sendbird's API failed
-    ├── SendbirdRefused      permanent: repeating it can't help
+    ├── SendbirdRefused      (also Permanent) repeating it can't help
     └── SendbirdUnavailable  429, 5xx, or no answer: worth another attempt later
 """
 
@@ -61,6 +65,30 @@ class Retry(ReceiverError):
         self.seconds = seconds
 
 
+class Permanent(ReceiverError):
+    """Another attempt can't help: the delivery is a dead letter at once. Handlers may raise it themselves."""
+
+
+class MailError(ReceiverError):
+    """A mail could not be sent. `status` is the SMTP reply code (0 if there was no answer)."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class MailRefused(MailError, Permanent):
+    """The server refused the mail for good (5xx); the message holds its words."""
+
+
+class MailUnavailable(MailError):
+    """Refused for now (4xx), or no answer. `retry_after` is in seconds, or None for the usual backoff."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
+
+
 class SendbirdError(ReceiverError):
     """A call to Sendbird's Platform API failed.
 
@@ -73,7 +101,7 @@ class SendbirdError(ReceiverError):
         self.code = code
 
 
-class SendbirdRefused(SendbirdError):
+class SendbirdRefused(SendbirdError, Permanent):
     """Sendbird refused the call for good: repeating it can't help."""
 
 

@@ -15,7 +15,7 @@ import structlog
 
 from receiver.calls import call, is_async
 from receiver.context import BotReplies, Context
-from receiver.errors import Retry, SendbirdRefused, SendbirdUnavailable
+from receiver.errors import MailUnavailable, Permanent, Retry, SendbirdUnavailable
 from receiver.events import BotMessage, Event, MessageSent
 from receiver.events.catalogue import open_event
 from receiver.pipeline.connection import Client
@@ -123,7 +123,7 @@ class Attempts:
         about = {"handler": handler.name, "id": taken.envelope.id, "attempt": attempt.number}
         if attempt.outcome == "failed":
             about |= {"error": type(error).__name__, "at": _place(error)}
-        if taken.failures >= handler.retries or isinstance(error, SendbirdRefused):
+        if taken.failures >= handler.retries or isinstance(error, Permanent):
             _log.error(f"dead letter: the last attempt {VERBS[attempt.outcome]}", **about)
             return Verdict(taken, "dead", attempt)
         wait = _named_wait(error)
@@ -180,4 +180,4 @@ def _named_wait(error: BaseException) -> float | None:
     """Return the wait, in seconds, that the handler or Sendbird asked for, or None."""
     if isinstance(error, Retry):
         return error.seconds
-    return error.retry_after if isinstance(error, SendbirdUnavailable) else None
+    return error.retry_after if isinstance(error, SendbirdUnavailable | MailUnavailable) else None
