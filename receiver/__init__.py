@@ -1,11 +1,21 @@
 """The face for plugin authors: everything a handler module needs, and nothing else."""
 
 from receiver.bots import Bot
+from receiver.collect import Collect
 from receiver.context import Context
-from receiver.errors import SendbirdError, SendbirdRefused, SendbirdUnavailable
+from receiver.errors import (
+    MailError,
+    MailRefused,
+    MailUnavailable,
+    Permanent,
+    SendbirdError,
+    SendbirdRefused,
+    SendbirdUnavailable,
+)
 from receiver.events import (
     AnnouncementChannelsCreated,
     AnnouncementSent,
+    Batch,
     BotEvent,
     BotIdentity,
     BotMessage,
@@ -48,11 +58,13 @@ from receiver.events import (
     UserReported,
     UserUnblocked,
 )
+from receiver.plugin_settings import PluginSettings
 from receiver.plugins import Handlers
 
 __all__ = [
     "AnnouncementChannelsCreated",
     "AnnouncementSent",
+    "Batch",
     "Bot",
     "BotEvent",
     "BotIdentity",
@@ -66,12 +78,16 @@ __all__ = [
     "ChannelFreezeChanged",
     "ChannelRemoved",
     "ChannelReported",
+    "Collect",
     "Context",
     "Event",
     "File",
     "Handlers",
     "ImageBlocked",
     "InviteDeclined",
+    "MailError",
+    "MailRefused",
+    "MailUnavailable",
     "Member",
     "MembersInvited",
     "MembersJoined",
@@ -85,6 +101,8 @@ __all__ = [
     "NotificationEvent",
     "OperatorsRegistered",
     "OperatorsUnregistered",
+    "Permanent",
+    "PluginSettings",
     "ProfanityFiltered",
     "RateLimitExceeded",
     "Reaction",

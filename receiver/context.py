@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import structlog
 
+from receiver.collect import Collect
 from receiver.errors import Retry
 
 if TYPE_CHECKING:
     from receiver.events import Event
+    from receiver.mail.mailer import Mailer
     from receiver.sendbird.platform import Platform
 
 
@@ -26,6 +28,24 @@ class Effects(Protocol):
 
     async def record(self, key: str) -> None:
         """Remember that the effect `key` succeeded."""
+        ...
+
+
+class Memory(Effects, Protocol):
+    """What is kept beside a delivery, and beyond it."""
+
+    async def recall(self) -> dict[str, Any]:
+        """Return the handler's state of this conversation, which is saved with the attempt's success."""
+        ...
+
+    async def gather(self, collect: Collect, keys: Sequence[str], call: int) -> None:
+        """Gather the event under `keys`, unless the `call`-th call of this delivery did."""
+        ...
+
+    async def cancel(
+        self, collect: Collect, keys: Sequence[str], conversation: str | None, call: int
+    ) -> None:
+        """Drop what is gathered under `keys`, unless the `call`-th call of this delivery did."""
         ...
 
 
@@ -62,10 +82,21 @@ class Context:
     """The surroundings of one attempt.
 
     `attempt` counts from 1; `handler` is the handler's name; `sendbird` is the Platform API client;
-    `bot` lets bot handlers reply and is None elsewhere.
+    `mailer` sends mails; `bot` lets bot handlers reply and is None elsewhere.
     """
 
-    __slots__ = ("_effects", "_log", "attempt", "bot", "event", "handler", "sendbird")
+    __slots__ = (
+        "_calls",
+        "_log",
+        "_memory",
+        "_state",
+        "attempt",
+        "bot",
+        "event",
+        "handler",
+        "mailer",
+        "sendbird",
+    )
 
     def __init__(
         self,
@@ -74,15 +105,19 @@ class Context:
         handler: str,
         attempt: int,
         sendbird: Platform,
-        effects: Effects,
+        mailer: Mailer,
+        memory: Memory,
         bot: BotReplies | None = None,
     ) -> None:
         self.event = event
         self.handler = handler
         self.attempt = attempt
         self.sendbird = sendbird
+        self.mailer = mailer
         self.bot = bot
-        self._effects = effects
+        self._memory = memory
+        self._state: dict[str, Any] | None = None
+        self._calls = 0
         self._log: Any = None
 
     @property
@@ -101,10 +136,47 @@ class Context:
         Gives True until the block has ended without an error in some attempt of this delivery, and
         False from then on. A crash between the effect and the end of the block repeats it.
         """
-        first = not await self._effects.happened(key)
+        first = not await self._memory.happened(key)
         yield first
         if first:
-            await self._effects.record(key)
+            await self._memory.record(key)
+
+    async def state(self) -> dict[str, Any]:
+        """Return what this handler remembers of this conversation: a dict, to be changed in place.
+
+        It is saved together with the outcome of an attempt that succeeds; one that fails, or is cut off,
+        changes nothing. It holds JSON values, at most 64 KiB of them, and is forgotten 30 days after its
+        last change.
+        """
+        if self._state is None:
+            self._state = await self._memory.recall()
+        return self._state
+
+    async def gather(self, collect: Collect, *keys: str) -> None:
+        """Gather this event under each of `keys`, for the function that `@handlers.collect` decorates.
+
+        The n-th call counts once in all attempts of a delivery, with the keys it had the first time: a
+        repeated attempt gathers nothing twice.
+
+        Raises:
+            ValueError: a key is empty.
+        """
+        await self._memory.gather(collect, _checked(keys), self._next_call())
+
+    async def cancel(self, collect: Collect, *keys: str, conversation: str | None = None) -> None:
+        """Drop events that were gathered under `keys` and accepted before this one.
+
+        With `conversation`, only its events are dropped. Without, a closed batch that waits for an
+        attempt is dropped, too. Counts once, like `gather`.
+
+        Raises:
+            ValueError: a key is empty.
+        """
+        await self._memory.cancel(collect, _checked(keys), conversation, self._next_call())
+
+    def _next_call(self) -> int:
+        self._calls += 1
+        return self._calls
 
     def retry_after(self, seconds: float) -> NoReturn:
         """End this attempt and have another one after `seconds`.
@@ -116,3 +188,9 @@ class Context:
         if not 0 <= seconds < math.inf:
             raise ValueError(f"retry_after({seconds}): expected seconds, at least 0")
         raise Retry(seconds)
+
+
+def _checked(keys: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(isinstance(key, str) and key for key in keys):
+        raise ValueError(f"gather and cancel take keys that are texts and not empty, got {keys!r}")
+    return tuple(dict.fromkeys(keys))

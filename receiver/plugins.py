@@ -1,4 +1,4 @@
-"""Handlers, bots, and the modules they come from.
+"""Handlers and bots, and the groups they are registered in.
 
 Registration is explicit: a module makes a `Handlers` object, and the module is named in
 `RECEIVER_HANDLERS` or by an entry point of the group `receiver.handlers`.
@@ -6,34 +6,34 @@ Registration is explicit: a module makes a `Handlers` object, and the module is 
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
+import math
 import re
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import entry_points
-from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic
 
 import structlog
+from typing_extensions import TypeVar
 
 from receiver.bots import Bot
 from receiver.calls import checked, is_async, place, summary
+from receiver.collect import Collect, Window
 from receiver.context import Context
-from receiver.errors import PluginError
+from receiver.errors import PluginError, SettingsError
+from receiver.events.batches import COLLECTED
 from receiver.events.catalogue import CATEGORIES
+from receiver.plugin_settings import PluginSettings
 
-GROUP = "receiver.handlers"
-BUILT_IN = ("handlers.helper_bot",)
 ANY = "*"
+MOST = 10_000
+"""Events of one batch."""
 
 Predicate = Callable[[Any], bool]
 Function = TypeVar("Function", bound=Callable[..., Any])
+Hook = Callable[[], Any]
+Settings = TypeVar("Settings", bound=PluginSettings, default=PluginSettings)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?<![.])")
 _log = structlog.get_logger("receiver.plugins")
@@ -67,20 +67,52 @@ class Handler:
     concurrency: int = 64
     summary: str = ""
     source: str = ""
+    window: Window | None = None
+    """For a handler of batches: when they close."""
+    plugin: Handlers[Any] | None = field(default=None, repr=False, compare=False)
 
 
-class Handlers:
+class Handlers(Generic[Settings]):
     """A plugin's handlers, under a name that is its own.
 
     The handlers' names are `<name>.<function>`; they name lanes, deliveries and RQ queues, so a
-    renamed function is a new handler.
+    renamed function is a new handler. `settings` is a class of the plugin's own settings.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, settings: type[Settings] | None = None) -> None:
         if not _NAME.fullmatch(name):
             raise PluginError(f"Handlers({name!r}): a name is made of letters, digits, '_', '-' and '.'")
         self.name = name
+        self.settings_class = settings
+        self.startups: list[Hook] = []
+        self.shutdowns: list[Hook] = []
         self._handlers: dict[str, Handler] = {}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The plugin's settings, read when they are first asked for, at the latest when it is loaded.
+
+        Raises:
+            SettingsError: a setting is wrong, or there is no settings class.
+        """
+        if self.settings_class is None:
+            raise SettingsError(
+                f"the plugin {self.name} has no settings: Handlers({self.name!r}, settings=...)"
+            )
+        return self.settings_class.load()
+
+    def startup(self, function: Hook) -> Hook:
+        """Register the decorated function, called without arguments before the plugin's first attempt.
+
+        It is called once in each worker process. While it fails, the plugin's attempts fail with it.
+        """
+        self.startups.append(checked(function, ()))
+        return function
+
+    def shutdown(self, function: Hook) -> Hook:
+        """Register the decorated function, called without arguments when a worker that has started ends."""
+        self.shutdowns.append(checked(function, ()))
+        return function
 
     def __iter__(self) -> Iterator[Handler]:
         return iter(self._handlers.values())
@@ -137,9 +169,59 @@ class Handlers:
                     concurrency=concurrency,
                     summary=summary(function),
                     source=place(function),
+                    plugin=self,
                 )
             )
             return function
+
+        return register
+
+    def collect(
+        self,
+        *,
+        quiet: float,
+        longest: float,
+        most: int = 1000,
+        name: str | None = None,
+        retries: int = 5,
+        timeout: float = 30.0,
+        concurrency: int = 64,
+    ) -> Callable[[Function], Collect]:
+        """Register the decorated function for batches of events, which `context.gather` gathers under keys.
+
+        Args:
+            quiet: seconds without a further event after which a key's batch closes.
+            longest: seconds after its first event after which a batch closes in any case.
+            most: events with which a batch closes at once.
+
+        The others are those of `on`. One key has one closed batch at a time: what is gathered while it is
+        handled, or waits for another attempt, is for the next one.
+
+        Raises:
+            PluginError: as for `on`.
+        """
+        window = Window(quiet, longest, most)
+        if not (0 <= quiet <= longest < math.inf and 1 <= most <= MOST):
+            raise PluginError(
+                f"{self.name}: collect() expects 0 <= quiet <= longest, in seconds, and most from 1 to "
+                f"{MOST}; got {quiet}, {longest} and {most}"
+            )
+
+        def register(function: Function) -> Collect:
+            handler = Handler(
+                name=f"{self.name}.{name or getattr(function, '__name__', '')}",
+                call=checked(function, ("batch", "context")),
+                filter=Filter((COLLECTED,)),
+                retries=retries,
+                timeout=timeout,
+                concurrency=concurrency,
+                summary=summary(function),
+                source=place(function),
+                window=window,
+                plugin=self,
+            )
+            self._add(handler)
+            return Collect(handler.name, window, function)
 
         return register
 
@@ -169,6 +251,7 @@ class Handlers:
                 timeout=timeout,
                 concurrency=concurrency,
                 summary=f"The bot {userid}",
+                plugin=self,
             )
         )
         return bot
@@ -194,7 +277,7 @@ class Handlers:
                 "Rename one function, or give it a name=."
             )
         for category in handler.filter.categories:
-            if category != ANY and not any(covers(category, known) for known in CATEGORIES):
+            if category not in (ANY, COLLECTED) and not any(covers(category, known) for known in CATEGORIES):
                 _log.warning(
                     "Sendbird isn't known to send this category; the handler runs if it starts to",
                     handler=handler.name,
@@ -206,94 +289,6 @@ class Handlers:
 def covers(wanted: str, category: str) -> bool:
     """Tell whether a handler of `wanted` ("a:b", "a:*" or "*") gets events of `category`."""
     return wanted in (ANY, category) or (wanted.endswith("*") and category.startswith(wanted[:-1]))
-
-
-def load(names: Iterable[str] = ()) -> dict[str, Handler]:
-    """Import the modules `names` (default: installed plugins and the built-in ones); return their handlers.
-
-    A name is a module's, or a Python file's path.
-
-    Raises:
-        PluginError: a module does not import or holds no Handlers, or two handlers share a name.
-    """
-    handlers: dict[str, Handler] = {}
-    named, here = tuple(names), str(Path.cwd())
-    if named and here not in sys.path:
-        sys.path.append(here)  # at the end: a redis.py there must not hide the one that we import
-    for name in named or installed():
-        for group in _groups(_import(name), name):
-            for handler in group:
-                if handler.name in handlers:
-                    raise PluginError(
-                        f"the handler {handler.name} is registered twice, the second time by {name}. "
-                        "Two plugins must not share the name given to Handlers(...)."
-                    )
-                handlers[handler.name] = handler
-    return handlers
-
-
-def installed() -> tuple[str, ...]:
-    """Return the modules of the plugins that are installed, and those built in."""
-    return tuple(dict.fromkeys([*BUILT_IN, *sorted(entry.module for entry in entry_points(group=GROUP))]))
-
-
-def _import(name: str) -> ModuleType:
-    path = Path(name).resolve()
-    if path.suffix == ".py" and not path.is_file():
-        raise PluginError(f"there is no handler file {path}. RECEIVER_HANDLERS names it.")
-    try:
-        if path.suffix == ".py":
-            return _import_file(path)
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise PluginError(
-                f"the handler module {name!r} was not found. RECEIVER_HANDLERS takes names of modules that "
-                f"Python can import from {Path.cwd()} or from what is installed, or paths of .py files."
-            ) from error
-        raise PluginError(f"the handler module {name!r} does not import:\n{_own_frames(error)}") from error
-    except Exception as error:
-        raise PluginError(f"the handler module {name!r} does not import:\n{_own_frames(error)}") from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Import a file under a name of its own: another module may be called handlers, or json, as well."""
-    digest = hashlib.blake2b(bytes(path), digest_size=4).hexdigest()
-    name = f"{re.sub(r'[^A-Za-z0-9]', '_', path.stem)}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # at the end: a file beside it must not hide what others import
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _own_frames(error: BaseException) -> str:
-    """Return the traceback of `error` without the import machinery above the plugin's own code."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen ") and frame.filename not in (__file__, importlib.__file__)
-    ]
-    lines = traceback.format_list(frames) + traceback.format_exception_only(error)
-    return "".join(lines).rstrip()
-
-
-def _groups(module: ModuleType, name: str) -> list[Handlers]:
-    groups = [value for value in vars(module).values() if isinstance(value, Handlers)]
-    if not groups:
-        raise PluginError(
-            f"the handler module {name!r} holds no Handlers object. "
-            'It needs one at its top level: handlers = Handlers("some_name")'
-        )
-    return list(dict.fromkeys(groups))
 
 
 def _tuple(value: str | Iterable[str]) -> tuple[str, ...]:

@@ -10,70 +10,27 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from receiver.errors import SettingsError
+from receiver.setting_types import (
+    BaseUrl,
+    List,
+    Mailbox,
+    PublicUrl,
+    RedisUrl,
+    Seconds,
+    SecretPairs,
+    Secrets,
+    SmtpServer,
+)
 
 FILE = "receiver.toml"
 SHORTEST_SECRET = 16
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _pairs(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    pairs = {}
-    for part in _split(value):
-        name, colon, token = part.rpartition(":")
-        if not (name and colon and token):
-            raise ValueError("expected bot_userid:token, several separated by commas")
-        pairs[name] = token
-    return pairs
-
-
-def _seconds(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", value.strip())
-    if not match:
-        raise ValueError("expected a number with s, m, h or d behind it")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-def _redis_url(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ValueError("expected text")
-    try:
-        parts = urlsplit(value)
-        has_usable_port = parts.port != 0
-    except ValueError:  # its text may hold what is part of a password
-        raise ValueError(
-            "expected a port from 1 to 65535, and in a password %2F for /, %40 for @ and so on"
-        ) from None
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
-        raise ValueError("expected redis://, rediss:// or unix://")
-    if not has_usable_port:
-        raise ValueError("expected a port from 1 to 65535")
-    return value
-
-
-List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
-SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -93,7 +50,7 @@ class Settings(BaseSettings):
         description="API tokens, comma-separated. All verify signatures; the first is used for calls.",
         examples=["0123456789abcdef0123456789abcdef01234567"],
     )
-    api_url: str | None = Field(
+    api_url: BaseUrl | None = Field(
         None,
         alias="SENDBIRD_API_URL",
         description="Base of the Platform API. Default: the one that belongs to the application's id.",
@@ -108,7 +65,7 @@ class Settings(BaseSettings):
     desk_token: SecretStr | None = Field(
         None, alias="SENDBIRD_DESK_TOKEN", description="Desk's API token.", examples=["0123456789abcdef"]
     )
-    redis_url: Annotated[str | None, BeforeValidator(_redis_url)] = Field(
+    redis_url: RedisUrl = Field(
         None,
         alias="RECEIVER_REDIS_URL",
         description="Where the inbox lives. `receiver dev` starts a Redis of its own without it.",
@@ -164,19 +121,39 @@ class Settings(BaseSettings):
         description="Opens the inspector to requests from other machines.",
         examples=["a-long-random-string"],
     )
+    smtp_url: SmtpServer = Field(
+        None,
+        alias="RECEIVER_SMTP_URL",
+        description="Where handlers' mails are handed over: smtp:// or smtps://, see docs/mail.md.",
+        examples=["smtp://user:password@mail.example.com:587"],
+        repr=False,  # it may hold a password
+    )
+    mail_from: Mailbox | None = Field(
+        None,
+        alias="RECEIVER_MAIL_FROM",
+        description="Whom mails come from: an address, or a name and an <address>.",
+        examples=["Chat <chat@example.com>"],
+    )
+    mail_rate: float | None = Field(
+        None,
+        alias="RECEIVER_MAIL_RATE",
+        description="The most mails per second, over all workers.",
+        examples=["10"],
+        gt=0,
+        allow_inf_nan=False,
+    )
+    public_url: PublicUrl | None = Field(
+        None,
+        alias="RECEIVER_PUBLIC_URL",
+        description="Where people reach this receiver: the links in mails begin with it.",
+        examples=["https://chat.example.com"],
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto",
         alias="RECEIVER_LOG_FORMAT",
         description="auto, console or json. auto: console on a terminal, else json.",
         examples=["json"],
     )
-
-    @field_validator("api_url")
-    @classmethod
-    def _base(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"https?://[^/]", value):
-            raise ValueError("expected http:// or https://, and a host")
-        return value.rstrip("/") if value else value
 
     @field_validator("webhook_secret", "inspector_token")
     @classmethod
@@ -272,9 +249,9 @@ def _explain(error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def masked(redis_url: str) -> str:
-    """Return a Redis URL as it may be shown: without its password."""
-    scheme, colon, rest = redis_url.partition("://")
+def masked(url: str) -> str:
+    """Return a URL (of Redis, of an SMTP server) as it may be shown: without its password."""
+    scheme, colon, rest = url.partition("://")
     userinfo, at, where = rest.rpartition("@")
     if at and not rest.startswith("/"):
         user, separator, _ = userinfo.partition(":")

@@ -42,7 +42,9 @@ async def say(bot: Bot, text: str, **options: Any) -> list[str]:
     """Return what `bot` sends in answer to a message."""
     event, sendbird = message(text, **options), Sendbird()
     replies = BotReplies(sendbird, bot.userid, "c/1", "bot:e1")
-    context = Context(event, handler="bot", attempt=1, sendbird=sendbird, effects=None, bot=replies)
+    context = Context(
+        event, handler="bot", attempt=1, sendbird=sendbird, mailer=None, memory=None, bot=replies
+    )
     await bot(event, context)
     assert {sent[:2] for sent in sendbird.sent} <= {(bot.userid, "c/1")}
     return [text for _, _, text in sendbird.sent]

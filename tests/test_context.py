@@ -44,7 +44,9 @@ class Sendbird:
 
 
 def attempt(number: int = 1, *, effects: Remembered | None = None) -> Context:
-    return Context(EVENT, handler="h", attempt=number, sendbird=Sendbird(), effects=effects or Remembered())
+    return Context(
+        EVENT, handler="h", attempt=number, sendbird=Sendbird(), mailer=None, memory=effects or Remembered()
+    )
 
 
 def test_what_it_tells():

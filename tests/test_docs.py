@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from receiver import plugins, settings
+from receiver import discovery, settings
 from receiver.cli import VERBS
 from receiver.context import Context
 from receiver.plugins import Handlers
@@ -50,7 +50,7 @@ def test_the_readmes_handler_loads(project, tmp_path):
     [block] = blocks(project / "README.md", "python")
     path = tmp_path / "my_handlers.py"
     path.write_text(block)
-    assert list(plugins.load([str(path)])) == ["mine.gif_bot", "mine.note_file"]
+    assert list(discovery.load([str(path)])) == ["mine.gif_bot", "mine.note_file"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs"])

@@ -13,10 +13,11 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from receiver import plugins
+from receiver import discovery, plugins
 from receiver.calls import call, is_async
+from receiver.discovery import load
 from receiver.errors import PluginError
-from receiver.plugins import Filter, Handlers, covers, load
+from receiver.plugins import Filter, Handlers, covers
 
 GOOD = """
 from receiver import Handlers
@@ -144,8 +145,10 @@ class TestLoad:
             importlib.metadata.EntryPoint("bought", "bought:handlers", "receiver.handlers"),
             importlib.metadata.EntryPoint("helper_bot", "handlers.helper_bot", "receiver.handlers"),
         ]
-        monkeypatch.setattr(plugins, "entry_points", lambda group: entries if group == plugins.GROUP else [])
-        assert plugins.installed() == ("handlers.helper_bot", "bought")
+        monkeypatch.setattr(
+            discovery, "entry_points", lambda group: entries if group == discovery.GROUP else []
+        )
+        assert discovery.installed() == ("handlers.helper_bot", "bought")
         assert list(load()) == ["helper_bot", "bought.scan"]
 
     def test_not_from_here(self, write):
@@ -155,7 +158,7 @@ class TestLoad:
 
     def test_built_in(self):
         """The built-in plugins are there without anything being installed or set."""
-        assert set(plugins.BUILT_IN) <= set(plugins.installed())
+        assert set(discovery.BUILT_IN) <= set(discovery.installed())
         assert "helper_bot" in load()
 
 
@@ -190,7 +193,7 @@ class TestNotLoaded:
         assert "prepare()" in said
         assert "line 4, in prepare" in said
         assert "importlib" not in said
-        assert plugins.__file__ not in said
+        assert discovery.__file__ not in said
         assert said.splitlines()[-1].startswith("json.decoder.JSONDecodeError: Expecting property name")
 
     def test_folder_called_importlib(self, write):

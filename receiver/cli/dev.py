@@ -21,7 +21,7 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
-from receiver import plugins, settings
+from receiver import discovery, settings
 from receiver.cli import beside, ports
 from receiver.cli.output import ERR
 from receiver.cli.processes import STARTS_WITHIN, Processes
@@ -95,7 +95,7 @@ def dev(
     """
     began = time.monotonic()
     config = settings.load(**({"data_dir": data_dir} if data_dir else {}))
-    handlers = plugins.load(config.handlers)
+    handlers = discovery.load(config.handlers)
     if port == sandbox_port:
         raise typer.BadParameter("must differ from --port", param_hint="--sandbox-port")
     signal.signal(signal.SIGTERM, _interrupt)

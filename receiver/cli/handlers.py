@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from receiver import plugins
+from receiver import discovery
 from receiver.cli import beside
 from receiver.cli.output import OUT, print_json, with_redis
 from receiver.errors import ReceiverError
@@ -55,7 +55,7 @@ def forget(
     Until then its events wait for it, and the inbox keeps them. A handler that is loaded is not
     forgotten; one that is loaded elsewhere gets events again when a worker with it starts.
     """
-    if name in plugins.load(beside.load().handlers):
+    if name in discovery.load(beside.load().handlers):
         raise ReceiverError(
             f"the handler {name} is loaded here. Take it out of RECEIVER_HANDLERS, or uninstall its plugin, "
             "and end the workers that have it; then forget it."
@@ -97,7 +97,7 @@ def _events(count: int) -> str:
 
 def _list(as_json: bool) -> None:
     config = beside.load()
-    found = plugins.load(config.handlers)
+    found = discovery.load(config.handlers)
     elsewhere = [route for route in _published(config.redis_url) if route.handler not in found]
     if as_json:
         print_json([*map(_describe, found.values()), *map(_describe_route, elsewhere)])

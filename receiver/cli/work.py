@@ -10,7 +10,7 @@ import redis
 import structlog
 import typer
 
-from receiver import logs, plugins, settings
+from receiver import discovery, logs, settings
 from receiver.errors import ReceiverError
 from receiver.pipeline import routes
 from receiver.pipeline.connection import connect_blocking
@@ -45,9 +45,9 @@ def work(
     quiet_rq()
     if config.redis_url is None:
         raise settings.missing("redis_url", "The events to work on are there.")
-    known = plugins.load(config.handlers)
+    known = discovery.load(config.handlers)
     if not known:
-        modules = ", ".join(config.handlers or plugins.installed())
+        modules = ", ".join(config.handlers or discovery.installed())
         raise ReceiverError(
             f"there is no handler to run: the Handlers of {modules} are empty. Register a function with "
             "@handlers.on(...) or handlers.bot(...), or name another module in RECEIVER_HANDLERS."

@@ -1,5 +1,6 @@
 """Typed events, and the catalogue of what Sendbird sends."""
 
+from receiver.events.batches import Batch
 from receiver.events.bots import BotEvent, BotMessage
 from receiver.events.catalogue import (
     CATEGORIES,
@@ -50,6 +51,7 @@ __all__ = [
     "CATEGORIES",
     "AnnouncementChannelsCreated",
     "AnnouncementSent",
+    "Batch",
     "BotEvent",
     "BotIdentity",
     "BotMessage",

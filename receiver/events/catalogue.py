@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from receiver.events import identity
+from receiver.events.batches import Batch
 from receiver.events.bots import BotEvent, BotMessage
 from receiver.events.channels import (
     ChannelChanged,
@@ -300,6 +301,8 @@ def open_event(envelope: Envelope) -> Event:
 
     The body is not parsed yet; that happens when the event is first looked into.
     """
+    if envelope.source == "batch":
+        return Batch(envelope)
     known = _known(envelope.category)
     return known.event(envelope) if known is not None else UnknownEvent(envelope)
 

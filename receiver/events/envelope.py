@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Source = Literal["webhook", "bot", "desk"]
+Source = Literal["webhook", "bot", "desk", "batch"]
+"""Where it came from: three kinds of requests, or a collect that has closed a batch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from receiver.errors import MailUnavailable, Permanent, Retry, SendbirdUnavailab
 from receiver.events import BotMessage, Event, MessageSent
 from receiver.events.catalogue import open_event
 from receiver.pipeline.connection import Client
-from receiver.pipeline.deliveries import Attempt, Outcome, Status, StoredEffects
+from receiver.pipeline.deliveries import Attempt, Outcome, Status
 from receiver.pipeline.lanes import Taken
+from receiver.pipeline.lifespans import Lifespans
+from receiver.pipeline.memory import Memory
 from receiver.plugins import Handler
 from receiver.sendbird.platform import Platform
 
@@ -45,16 +47,21 @@ class Surroundings(Protocol):
     sendbird: Platform
     bots: frozenset[str]
     threads: asyncio.Semaphore
+    lifespans: Lifespans
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an attempt ended for its delivery. `wait` is in seconds, where it is tried again."""
+    """How an attempt ended for its delivery. `wait` is in seconds, where it is tried again.
+
+    `state` is what the handler remembers of the conversation from now on; None where that is as before.
+    """
 
     taken: Taken
     status: Status
     attempt: Attempt | None = None
     wait: float = 0.0
+    state: bytes | None = None
 
 
 def backoff(failures: int) -> float:
@@ -91,12 +98,16 @@ class Attempts:
         handler = self._handler
         begun = time.perf_counter()
         limit = asyncio.timeout(handler.timeout)
+        memory = Memory(self._around.client, taken.entry, handler.name, event.conversation)
         try:
             self._mark(event)
             if handler.where is not None and not handler.where(event):
                 return Verdict(taken, "skipped")
             async with limit:
-                await call(handler.call, event, self._context(event, taken))
+                if handler.plugin is not None:
+                    await self._around.lifespans.start(handler.plugin)
+                await call(handler.call, event, self._context(event, taken, memory))
+            state = memory.changed_state()
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -106,7 +117,8 @@ class Attempts:
             )  # one that it awaited was cancelled
         except BaseException as error:
             return self._failed(taken, error, time.perf_counter() - begun, expired=limit.expired())
-        return Verdict(taken, "done", self._attempt(taken, "done", took=time.perf_counter() - begun))
+        took = time.perf_counter() - begun
+        return Verdict(taken, "done", self._attempt(taken, "done", took=took), state=state)
 
     def _failed(self, taken: Taken, error: BaseException, took: float, *, expired: bool = False) -> Verdict:
         handler = self._handler
@@ -155,17 +167,18 @@ class Attempts:
         if isinstance(event, BotMessage | MessageSent) and event.sender is not None:
             event.from_bot = event.sender.user_id in self._around.bots
 
-    def _context(self, event: Event, taken: Taken) -> Context:
+    def _context(self, event: Event, taken: Taken, memory: Memory) -> Context:
+        delivery = f"{event.id}:{self._handler.name}"
         replies = None
         if isinstance(event, BotMessage):
-            delivery = f"{event.id}:{self._handler.name}"
             replies = BotReplies(self._around.sendbird, event.bot.userid, event.channel.channel_url, delivery)
         return Context(
             event,
             handler=self._handler.name,
             attempt=taken.attempts + 1,
             sendbird=self._around.sendbird,
-            effects=StoredEffects(self._around.client, taken.entry, self._handler.name),
+            mailer=None,
+            memory=memory,
             bot=replies,
         )
 

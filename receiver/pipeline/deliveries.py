@@ -28,7 +28,7 @@ LONGEST_TRACEBACK = 20_000
 """Characters that are kept: of an error the beginning, of a traceback the end."""
 
 _ATTEMPT = re.compile(r"(.+) (\d+)")
-_ONCE = " once "
+ONCE = " once "
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def read(stored: dict[bytes, bytes]) -> History:
     repeats: str | None = None
     for raw_name, value in stored.items():
         name = raw_name.decode()
-        if _ONCE in name:
+        if ONCE in name:
             continue
         if match := _ATTEMPT.fullmatch(name):
             attempts.setdefault(match[1], []).append(Attempt.from_json(int(match[2]), value))
@@ -113,22 +113,3 @@ async def load(client: Client, entries: list[str]) -> list[History]:
     for entry in entries:
         pipeline.hgetall(keys.event(entry))
     return [read(stored) for stored in await pipeline.execute()]
-
-
-class StoredEffects:
-    """Remembers, beside a delivery, which of its side effects have succeeded (see `Context.once`)."""
-
-    __slots__ = ("_client", "_handler", "_key")
-
-    def __init__(self, client: Client, entry: str, handler: str) -> None:
-        self._client = client
-        self._key = keys.event(entry)
-        self._handler = handler
-
-    async def happened(self, key: str) -> bool:
-        """Tell whether the effect `key` succeeded in an earlier attempt."""
-        return bool(await self._client.hexists(self._key, f"{self._handler}{_ONCE}{key}"))
-
-    async def record(self, key: str) -> None:
-        """Remember that the effect `key` succeeded."""
-        await self._client.hset(self._key, f"{self._handler}{_ONCE}{key}", "1")

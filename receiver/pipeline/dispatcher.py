@@ -28,7 +28,9 @@ from receiver.pipeline.routes import Route, RoutingTable, lane_of
 LEASE_MS = 5_000
 RENEW = 1.0
 """Seconds between renewals of the lease, and between looks at the routes."""
-BATCH = 500
+AT_ONCE = 500
+BATCH = b"batch"
+"""The source of batches that a collect has closed."""
 
 _log = structlog.get_logger("receiver.dispatcher")
 
@@ -136,7 +138,7 @@ class Dispatcher:
             await self._pause((block_ms or 0) / 1000)
             return 0
         assert self._cursor is not None
-        found = await self._client.xread({keys.INBOX: self._cursor}, count=BATCH, block=block_ms)
+        found = await self._client.xread({keys.INBOX: self._cursor}, count=AT_ONCE, block=block_ms)
         if not found:
             return 0
         entries = found[0][1]
@@ -160,6 +162,8 @@ class Dispatcher:
 
     def _plan(self, entry: bytes, fields: dict[bytes, bytes]) -> list[Any]:
         """Return one event's part of the script's arguments."""
+        if fields.get(b"source") == BATCH:
+            return [entry, b"", 0]  # it is in its lane already
         try:
             conversation = fields[b"conversation"].decode()
             routes = self._table.find(fields[b"category"].decode(), fields[b"body"])

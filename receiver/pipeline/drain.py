@@ -196,6 +196,8 @@ class Drain:
                     self._held.append(conversation)
                     return
                 self._taken -= 1
+                if verdict.state is not None:
+                    self._operations.append(lanes.remember(verdict.taken, conversation.name, verdict.state))
                 self._operations.append(lanes.end(verdict.taken, verdict.status, verdict.attempt))
                 if conversation.waiting and (self._around.stopping or self._slice_is_over()):
                     self._ready.append(conversation)

@@ -18,6 +18,7 @@
 | receiver:bots                    | set    | user ids that are known to be bots                             |
 | receiver:dead                    | zset   | dead letters: `<entry> <handler>` → when (ms)                  |
 | receiver:letter:<entry>          | hash   | a dead letter's own copy of the event: `FIELDS`                |
+| receiver:state:<handler>:<c>     | string | what a handler remembers of conversation c, as JSON; expires   |
 | receiver:stats                   | hash   | counters                                                       |
 """
 
@@ -49,3 +50,8 @@ def lane(name: str, part: str) -> str:
 def letter(entry: str) -> str:
     """The copy of the event at `entry` that its dead letters keep."""
     return f"{PREFIX}letter:{entry}"
+
+
+def state(handler: str, conversation: str) -> str:
+    """What `handler` remembers of `conversation`."""
+    return f"{PREFIX}state:{handler}:{conversation}"

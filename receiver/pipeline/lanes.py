@@ -21,6 +21,8 @@ from receiver.pipeline.inbox import open_entry
 from receiver.pipeline.routes import handler_of
 
 LEASE_MS = 30_000
+STATE_LIVES = 30 * 86_400
+"""Seconds after its last change that a state is forgotten."""
 Operation = tuple[Any, ...]
 
 
@@ -59,6 +61,11 @@ def end(taken: Taken, status: Status, attempt: Attempt | None = None) -> Operati
     failures = taken.failures + (attempt is not None and attempt.outcome != "done")
     record = attempt.to_json() if attempt else b""
     return ("end", taken.entry, status, attempts, failures, record)
+
+
+def remember(taken: Taken, conversation: str, state: bytes) -> Operation:
+    """The handler's state of the conversation is `state` from now on. Goes before the event's `end`."""
+    return ("remember", taken.entry, conversation, STATE_LIVES, state)
 
 
 def retry(taken: Taken, attempt: Attempt, conversation: str, wait: float, behind: list[str]) -> Operation:

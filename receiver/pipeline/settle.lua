@@ -4,6 +4,7 @@
 -- ARGV  1 prefix  2 lane  3 handler  4 token  5 lease (ms)  then operations:
 --       end     entry status attempts failures record    done, skipped or dead: it leaves the lane
 --       retry   entry attempts failures record conversation wait (ms) n, and n entries behind it
+--       remember  entry conversation ttl (s) state    goes before the end of the entry
 --       back    entry conversation              taken, but not begun: back to where it came from,
 --                                               last one first
 --       resume  conversation                    its given events are done: it may have more
@@ -59,6 +60,16 @@ while i <= #ARGV do
       end
     end
     i = i + 6
+  elseif operation == 'remember' then
+    if redis.call('SISMEMBER', KEYS[3], ARGV[i + 1]) == 1 then
+      local key = prefix .. 'state:' .. handler .. ':' .. ARGV[i + 2]
+      if ARGV[i + 4] == '' then
+        redis.call('DEL', key)
+      else
+        redis.call('SET', key, ARGV[i + 4], 'EX', ARGV[i + 3])
+      end
+    end
+    i = i + 5
   elseif operation == 'retry' then
     local entry, conversation, n = ARGV[i + 1], ARGV[i + 5], tonumber(ARGV[i + 7])
     local key = parked_key(conversation)

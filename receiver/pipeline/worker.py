@@ -25,13 +25,14 @@ import uvloop
 from rq import SimpleWorker
 from rq.worker import DequeueStrategy
 
-from receiver import plugins, settings
+from receiver import discovery, settings
 from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.pipeline import jobs, keys, routes
 from receiver.pipeline.connection import connect, connect_blocking
 from receiver.pipeline.drain import Drain
 from receiver.pipeline.lanes import LEASE_MS, Lane, Release
+from receiver.pipeline.lifespans import Lifespans
 from receiver.plugins import Handler
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
@@ -62,6 +63,7 @@ class Runtime:
         self.blocking: redis.Redis = connect_blocking(config.redis_url)
         self.client = connect(config.redis_url)
         self.threads = asyncio.Semaphore(THREADS)
+        self.lifespans = Lifespans()
         token = config.api_tokens[0].get_secret_value() if config.api_tokens else ""
         self.sendbird = Platform(config.platform_url, token)
         self._drains: dict[asyncio.Task[None], Drain] = {}
@@ -85,9 +87,10 @@ class Runtime:
         self._loop.call_soon_threadsafe(self._wake_drains)
 
     def finish(self) -> None:
-        """Stop, and return when every drain has ended."""
+        """Stop, and return when every drain has ended, and then every plugin."""
         self.stop()
         self._call(self._wait_for_drains())
+        self._call(self.lifespans.stop())
 
     def watch(self) -> None:
         """End this process if its loop stands still: a handler blocks it, and everything else with it.
@@ -167,7 +170,7 @@ def runtime() -> Runtime:
     global _runtime  # noqa: PLW0603 - RQ calls a function by its name: the process is its only place
     if _runtime is None or _runtime.pid != os.getpid():
         config = settings.load()
-        _runtime = Runtime(config, plugins.load(config.handlers))
+        _runtime = Runtime(config, discovery.load(config.handlers))
     return _runtime
 
 

@@ -12,8 +12,8 @@ from handlers.faq import FaqError
 from handlers.helper_bot import bot, faq
 from receiver import BotMessage, Context, samples
 from receiver.context import BotReplies
+from receiver.discovery import load
 from receiver.events import Envelope
-from receiver.plugins import load
 from receiver.sendbird import wire
 
 
@@ -42,7 +42,9 @@ async def say(
     replies = BotReplies(sendbird, "helper_bot", "c/1", "helper_bot:e1")
     await bot(
         event,
-        Context(event, handler="helper_bot", attempt=1, sendbird=sendbird, effects=None, bot=replies),
+        Context(
+            event, handler="helper_bot", attempt=1, sendbird=sendbird, mailer=None, memory=None, bot=replies
+        ),
     )
     return sendbird.sent
 

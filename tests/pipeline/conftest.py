@@ -14,6 +14,7 @@ from receiver.pipeline.dispatcher import Dispatcher
 from receiver.pipeline.drain import Drain
 from receiver.pipeline.inbox import Inbox
 from receiver.pipeline.lanes import Lane
+from receiver.pipeline.lifespans import Lifespans
 from receiver.plugins import Handlers
 
 CATEGORY = "group_channel:message_send"
@@ -33,6 +34,7 @@ class Road:
         self.stopping = False
         self.alone = True
         self.threads = asyncio.Semaphore(64)
+        self.lifespans = Lifespans()
         self.dispatcher = self.another_dispatcher()
 
     def another_dispatcher(self):

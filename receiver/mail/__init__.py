@@ -1,0 +1,1 @@
+"""Mails: what handlers send, how it travels, and how people get no more of it."""

@@ -1,0 +1,99 @@
+"""The forms of settings that are more than a word or a number."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from receiver.mail_address import MailAddress
+from receiver.smtp_url import SmtpUrl
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _pairs(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = {}
+    for part in _split(value):
+        name, colon, token = part.rpartition(":")
+        if not (name and colon and token):
+            raise ValueError("expected bot_userid:token, several separated by commas")
+        pairs[name] = token
+    return pairs
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", value.strip())
+    if not match:
+        raise ValueError("expected a number with s, m, h or d behind it")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _redis_url(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    try:
+        parts = urlsplit(value)
+        has_usable_port = parts.port != 0
+    except ValueError:  # its text may hold what is part of a password
+        raise ValueError(
+            "expected a port from 1 to 65535, and in a password %2F for /, %40 for @ and so on"
+        ) from None
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
+        raise ValueError("expected redis://, rediss:// or unix://")
+    if not has_usable_port:
+        raise ValueError("expected a port from 1 to 65535")
+    return value
+
+
+def _base_url(value: str) -> str:
+    if not re.match(r"https?://[^/]", value):
+        raise ValueError("expected http:// or https://, and a host")
+    return value.rstrip("/")
+
+
+def _public_url(value: str) -> str:
+    value = _base_url(value)
+    if re.search(r"[\s<>\"?#@\x00-\x1f\x7f]", value) or not value.isascii():
+        raise ValueError("expected a scheme, a host and perhaps a path, and nothing else")
+    return value
+
+
+def _smtp_url(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    SmtpUrl.parse(value)
+    return value
+
+
+def _mail_address(value: str) -> str:
+    MailAddress.parse(value)
+    return value
+
+
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+RedisUrl = Annotated[str | None, BeforeValidator(_redis_url)]
+SmtpServer = Annotated[str | None, BeforeValidator(_smtp_url)]
+Mailbox = Annotated[str, AfterValidator(_mail_address)]
