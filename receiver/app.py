@@ -26,6 +26,8 @@ from receiver.bot_tokens import BotTokens
 from receiver.errors import NotStored, Rejected, SendbirdError
 from receiver.events.envelope import Envelope
 from receiver.intake import Intake, unknown_path
+from receiver.mail.pages import UnsubscribePages
+from receiver.mail.unsubscribe import OptOuts, Tokens
 from receiver.metrics import IntakeMetrics
 from receiver.pipeline import keys
 from receiver.pipeline.connection import connect
@@ -60,6 +62,7 @@ class Receiver:
             else None
         )
         self.bot_tokens = BotTokens(config.bot_tokens, self.platform)
+        self.unsubscribe = UnsubscribePages(Tokens(config.api_keys), OptOuts(self.client))
         self.metrics = IntakeMetrics()
         self._known_bots: set[str] = set()
 
@@ -243,6 +246,7 @@ def create(config: Settings | None = None) -> Starlette:
             Route("/healthz", receiver.healthz),
             Route("/readyz", receiver.readyz),
             Route("/metrics", receiver.show_metrics),
+            *receiver.unsubscribe.routes(),
         ],
         exception_handlers={HTTPException: _explain},
         lifespan=lifespan,

@@ -88,7 +88,8 @@ def _mail_address(value: str) -> str:
     return value
 
 
-List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secret = SecretStr
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]

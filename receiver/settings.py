@@ -7,19 +7,16 @@ names the setting and shows a right value.
 from __future__ import annotations
 
 import re
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import ByteSize, Field, SecretStr, field_validator
 
 from receiver.errors import SettingsError
+from receiver.setting_sources import FILE, Sourced, read_file
 from receiver.setting_types import (
     BaseUrl,
-    List,
     Mailbox,
     PublicUrl,
     RedisUrl,
@@ -27,19 +24,19 @@ from receiver.setting_types import (
     SecretPairs,
     Secrets,
     SmtpServer,
+    Strings,
 )
 
-FILE = "receiver.toml"
+OURS = ("RECEIVER_", "SENDBIRD_")
 SHORTEST_SECRET = 16
+CLOSE = 0.85
+"""How like one of ours another name is that is taken for it: RECIEVER_DATA_DIR is."""
+
+_OF_A_PLUGIN = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 
 
-class Settings(BaseSettings):
+class Settings(Sourced):
     """Everything that can be set. Read it with `load()`, which explains what is wrong."""
-
-    # An empty variable is what docker compose makes of one that isn't set.
-    model_config = SettingsConfigDict(
-        extra="ignore", populate_by_name=True, frozen=True, env_ignore_empty=True
-    )
 
     app_id: str = Field(
         "", alias="SENDBIRD_APP_ID", description="The application's id.", examples=["1A2B3C4D-1234-..."]
@@ -72,7 +69,7 @@ class Settings(BaseSettings):
         examples=["redis://localhost:6379/0"],
         repr=False,  # it may hold a password
     )
-    handlers: List = Field(
+    handlers: Strings = Field(
         (),
         alias="RECEIVER_HANDLERS",
         description="Handler modules, comma-separated. Default: those installed as plugins.",
@@ -179,47 +176,6 @@ class Settings(BaseSettings):
         """Every API token, as the keys that verify signatures."""
         return tuple(token.get_secret_value().encode() for token in self.api_tokens)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *args: Any,
-        **kwargs: Any,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then the file."""
-        return (init_settings, kwargs["env_settings"], _TomlFile(settings_cls))
-
-
-class _TomlFile(PydanticBaseSettingsSource):
-    """`receiver.toml`, whose keys are the environment's names."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # abstract in the base class; __call__ answers for all fields
-
-    def __call__(self) -> dict[str, Any]:
-        path = Path(FILE)
-        if not path.exists():
-            return {}
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{FILE} is not valid TOML: {error}") from error
-        except OSError as error:
-            raise SettingsError(f"{FILE} can't be read: {error.strerror}") from error
-        known = names()
-        for name in values:
-            if name not in known and isinstance(values[name], dict):
-                raise SettingsError(
-                    f"{FILE} has a table [{name}]. Settings stand at the top, by their names in the "
-                    f"environment, such as {known[0]}."
-                )
-            if name not in known:
-                close = get_close_matches(name.upper(), known, n=1)
-                hint = f" Did you mean {close[0]}?" if close else f" Known settings: {', '.join(known)}."
-                raise SettingsError(f"{FILE} has an unknown setting {name}.{hint}")
-        return values
-
 
 def names() -> list[str]:
     """Return every setting's name, as the environment spells it."""
@@ -232,21 +188,24 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: naming each wrong setting and showing a right value.
     """
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+    _check_file(names())
+    return Settings.load(**overrides)
 
 
-def _explain(error: ValidationError) -> str:
-    fields = {str(field.alias): field for field in Settings.model_fields.values()}
-    fields |= Settings.model_fields
-    lines = []
-    for problem in error.errors(include_input=False, include_url=False):
-        field = fields[str(problem["loc"][0])]
-        said = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{field.alias} is wrong: {said}. A right value: {(field.examples or ['?'])[0]}")
-    return "\n".join(lines)
+def _check_file(known: list[str]) -> None:
+    """Refuse names that nobody can mean but us. Others are plugins': see `receiver.plugin_settings`."""
+    for name, value in read_file().items():
+        ours = name.upper().startswith(OURS) or not _OF_A_PLUGIN.fullmatch(name)
+        close = get_close_matches(name.upper(), known, n=1, cutoff=0.6 if ours else CLOSE)
+        if name in known or not (ours or close):
+            continue
+        if isinstance(value, dict):
+            raise SettingsError(
+                f"{FILE} has a table [{name}]. Settings stand at the top, by their names in the "
+                f"environment, such as {known[0]}."
+            )
+        hint = f" Did you mean {close[0]}?" if close else f" Known settings: {', '.join(known)}."
+        raise SettingsError(f"{FILE} has an unknown setting {name}.{hint}")
 
 
 def masked(url: str) -> str:

@@ -8,6 +8,7 @@ from receiver.errors import ReceiverError
 
 RECEIVER = 8000
 SANDBOX = 8001
+SMTP = 8025
 
 
 def check(host: str, port: int, *, options: str) -> None:

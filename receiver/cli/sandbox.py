@@ -26,6 +26,10 @@ def sandbox(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")
     ] = ports.SANDBOX,
+    smtp_port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="Port of a mail server on this machine, read at /mail; 0: none."),
+    ] = ports.SMTP,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where users, channels and messages are kept. [RECEIVER_DATA_DIR]")
     ] = None,
@@ -58,6 +62,8 @@ def sandbox(
         given_token = api_token or next((token.get_secret_value() for token in known.api_tokens), "")
         own_id, own_token = ("", "") if (app_id or known.app_id) and given_token else credentials(folder)
         listener = _listen(host, port)
+        # Only for this machine, whatever --host says: it takes any mail from anyone.
+        smtp = _listen("127.0.0.1", smtp_port, option="--smtp-port") if smtp_port else None
         url = (public_url or _url(host, listener.getsockname()[1])).rstrip("/")
         here = Sandbox(
             app_id=app_id or known.app_id or own_id,
@@ -66,6 +72,7 @@ def sandbox(
             webhook_url=webhook_url,
             include_members=include_members,
             public_url=url,
+            smtp=smtp,
         )
     except (SettingsError, OSError) as error:
         _fail(str(error))
@@ -74,6 +81,9 @@ def sandbox(
     table = Table.grid(padding=(0, 2))
     table.add_row("Chat page", f"[link={url}/]{url}/[/link]")
     table.add_row("API", f"{url}/v3")
+    if smtp_port:
+        mails = f"{url}/mail"
+        table.add_row("Mails", f"[link={mails}]{mails}[/link]   to smtp://127.0.0.1:{smtp_port}")
     table.add_row(
         "Webhooks to",
         escape(here.webhook_url) if here.webhook_url else "[dim]nowhere yet: --webhook-url[/dim]",
@@ -93,13 +103,13 @@ def sandbox(
         OUT.print("Sandbox stopped.")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            _fail(f"Port {port} on {host} is taken. End what uses it, or choose another one with --port.")
+            _fail(f"Port {port} on {host} is taken. End what uses it, or choose another one with {option}.")
         _fail(f"Can't listen on {host}:{port}: {error.strerror or error}.")
 
 

@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Iterator
 from email.headerregistry import Address
+from email.message import EmailMessage
 from email.policy import EmailPolicy
 from typing import Any
 
@@ -24,22 +25,43 @@ _ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~ -]*", re.ASCII)
 
 
 class Wire(EmailPolicy):
-    """CRLF, lines that any server takes (7bit), and headers folded here. With `utf8`: as RFC 6532 has them."""
+    """CRLF, lines that any server takes (7bit), headers folded here; with `utf8`, as RFC 6532 has them."""
 
     def __init__(self, *, utf8: bool = False) -> None:
-        super().__init__(linesep="\r\n", cte_type="7bit", utf8=utf8)
+        super().__init__(linesep="\r\n", cte_type="7bit", utf8=utf8, message_factory=EmailMessage)
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        """Keep a header as it was set.
+
+        The library would decode what looks like an encoded word, and with it a line break in one.
+        """
+        return super().header_store_parse(name, value) if _is_about_content(name) else (name, value)
+
+    def header_fetch_parse(self, name: str, value: Any) -> Any:
+        """Return a header as the library reads it."""
+        return super().header_fetch_parse(name, str(value) if isinstance(value, Address) else value)
 
     def fold(self, name: str, value: Any) -> str:
-        """Return a header as it is written, with its line end."""
-        if hasattr(value, "addresses"):
-            parts = [part for address in value.addresses for part in _address(address, utf8=self.utf8)]
+        """Return a header as it is written, with its line end.
+
+        Raises:
+            ValueError: there is a line break in it.
+        """
+        if isinstance(value, Address):
+            parts = _address(value, utf8=self.utf8)
         else:
             parts = _text(str(value), utf8=self.utf8)
+        if any(break_ in part for part in (name, *parts) for break_ in "\r\n"):
+            raise ValueError(f"the header {name!r} has a line break in it")
         return _folded(name, parts)
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         """Return a header as it travels."""
         return self.fold(name, value).encode()
+
+
+def _is_about_content(name: str) -> bool:
+    return name.lower().startswith("content-")
 
 
 def _address(address: Address, *, utf8: bool) -> list[str]:

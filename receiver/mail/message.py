@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.utils import format_datetime
 
 from receiver.errors import MailRefused
 from receiver.mail.headers import Wire
@@ -87,17 +88,17 @@ class Mail:
 def build(mail: Mail, sender: MailAddress, message_id: str) -> EmailMessage:
     """Make the message (RFC 5322) of a mail. `message_id` is without its angle brackets."""
     recipient = mail.recipient
-    message = EmailMessage(Wire(utf8=not (recipient.address + (mail.reply_to or "")).isascii()))
+    reply_to = MailAddress.parse(mail.reply_to) if mail.reply_to is not None else None
+    addresses = [one.address for one in (sender, recipient, reply_to) if one is not None]
+    message = EmailMessage(Wire(utf8=not "".join(addresses).isascii()))
     message["From"] = _header(sender)
     message["To"] = _header(recipient)
-    if mail.reply_to is not None:
-        message["Reply-To"] = _header(MailAddress.parse(mail.reply_to))
+    if reply_to is not None:
+        message["Reply-To"] = _header(reply_to)
     message["Subject"] = _whole(mail.subject)
-    message["Date"] = datetime.now(UTC)
+    message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{message_id}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers to it
-    if mail.language is not None:
-        message["Content-Language"] = mail.language
     if mail.unsubscribe is not None:
         message["List-Unsubscribe"] = f"<{mail.unsubscribe}>"
         if mail.unsubscribe.startswith("https://"):
@@ -107,6 +108,8 @@ def build(mail: Mail, sender: MailAddress, message_id: str) -> EmailMessage:
     message.set_content(_body(mail.text))
     if mail.html is not None:
         message.add_alternative(_body(mail.html), subtype="html")
+    if mail.language is not None:  # last: `add_alternative` would move it to the first part
+        message["Content-Language"] = mail.language
     return message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +25,10 @@ from receiver.sandbox.delivery import Delivery
 from receiver.sandbox.errors import ApiError
 from receiver.sandbox.files import Files
 from receiver.sandbox.live import Live
+from receiver.sandbox.mail import SmtpSink
+from receiver.sandbox.mailbox import Mailbox
 from receiver.sandbox.messages import Messages
+from receiver.sandbox.page.mails import MailPage
 from receiver.sandbox.page.routes import Page
 from receiver.sandbox.seeds import seed
 from receiver.sandbox.store import Store
@@ -38,6 +42,8 @@ MOST_BYTES = 25 * 1024 * 1024
 class Sandbox:
     """A local Sendbird: its API under `/v3`, its chat page at `/`, its webhooks and bot callbacks.
 
+    Beside it an SMTP server, whose mails are shown at `/mail`.
+
     Args:
         app_id: The application's id, as webhooks name it.
         api_token: What calls must carry as `Api-Token`; webhooks and callbacks are signed with it.
@@ -45,6 +51,7 @@ class Sandbox:
         webhook_url: Where webhooks go. None: where an earlier life was told to send them, else nowhere.
         include_members: Whether webhooks carry the members of group channels.
         public_url: How others reach the sandbox; the links of uploaded files begin with it.
+        smtp: A socket on this machine that listens for mails. None: no mails are taken.
         timeout: How long an answer to a webhook or callback is waited for, in seconds.
         pause: How long to wait before the next of the three posts, in seconds.
     """
@@ -58,6 +65,7 @@ class Sandbox:
         webhook_url: str | None = None,
         include_members: bool = True,
         public_url: str = "http://127.0.0.1:8001",
+        smtp: socket.socket | None = None,
         timeout: float = 5.0,
         pause: float = 1.0,
     ) -> None:
@@ -84,6 +92,11 @@ class Sandbox:
             delivery=self._delivery,
             live=self._live,
         )
+        mailbox = Mailbox(self._store)
+        self._sink = SmtpSink(smtp.getsockname()[1], mailbox=mailbox, listener=smtp) if smtp else None
+        smtp_url = self._sink.url if self._sink else ""
+        mail_page = MailPage(public_url=public_url, mailbox=mailbox, live=self._live, smtp_url=smtp_url)
+        mailbox.on_change = mail_page.changed
         self._world.listen(webhooks.heard)
         self._world.listen(Callbacks(self._world, self._delivery, app_id).heard)
         self._world.listen(page.heard)
@@ -102,6 +115,7 @@ class Sandbox:
                 Mount("/v3", routes=api, middleware=[token_gate]),
                 Route("/files/{key}/{name}", files.serve),
                 *page.routes(),
+                *mail_page.routes(),
             ],
             exception_handlers={
                 ApiError: gate.on_api_error,
@@ -130,9 +144,13 @@ class Sandbox:
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._live.open()
         await self._delivery.start()
+        if self._sink is not None:
+            await self._sink.start()
         try:
             yield
         finally:
             self._live.close()
+            if self._sink is not None:
+                await self._sink.stop()
             await self._delivery.stop()
             self._store.close()

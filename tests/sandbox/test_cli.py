@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def start(clean_env, tmp_path):
 
     def begin(*arguments, **env):
         process = subprocess.Popen(
-            [sys.executable, "-c", ALONE, *arguments],
+            [sys.executable, "-c", ALONE, "--smtp-port", "0", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -49,6 +50,13 @@ def start(clean_env, tmp_path):
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def free_port_too():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def up(port):
@@ -94,6 +102,31 @@ def test_given_token(start, free_port):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=20)
     assert secret not in said
+
+
+def test_mails(start, free_port, free_port_too):
+    """It takes mails on the port that is told, for this machine only, and shows them."""
+    process = start("--port", str(free_port), "--smtp-port", str(free_port_too))
+    up(free_port)
+    with smtplib.SMTP("127.0.0.1", free_port_too, timeout=10) as client:
+        client.sendmail("a@example.com", ["b@example.com"], b"Subject: hello\r\n\r\nhi\r\n")
+    answer = httpx.get(f"http://127.0.0.1:{free_port}/mail.json", trust_env=False)
+    assert [mail["subject"] for mail in answer.json()["mails"]] == ["hello"]
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert f"http://127.0.0.1:{free_port}/mail " in said
+    assert f"smtp://127.0.0.1:{free_port_too}" in said
+
+
+def test_smtp_port_taken(start):
+    """A port for mails that is taken is told with the option that chooses another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = start("--port", "0", "--smtp-port", str(taken.getsockname()[1]))
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "is taken" in said
+    assert "choose another one with --smtp-port" in said
 
 
 def test_port_taken(start):

@@ -54,7 +54,8 @@ class PageGuard:
         if (origin := headers.get("origin")) is not None and urlsplit(origin).netloc != host:
             return "Requests from other sites are refused."
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if scope["method"] not in ("GET", "HEAD") and media_type not in (_JSON, _BYTES):
+        # A DELETE is no form's either, and has no body that could be of a type.
+        if scope["method"] not in ("GET", "HEAD", "DELETE") and media_type not in (_JSON, _BYTES):
             return f"Send {_JSON} (or {_BYTES} for files)."
         return ""
 

@@ -136,6 +136,7 @@ function connect() {
   });
   stream.addEventListener("happened", (event) => happened(JSON.parse(event.data)));
   stream.addEventListener("delivery", (event) => delivered(JSON.parse(event.data)));
+  stream.addEventListener("mail", ({ data }) => byId("open-mail").classList.toggle("news", JSON.parse(data).newest !== null));
   stream.addEventListener("error", () => showLink("lost", "The sandbox is away. Trying again …"));
   addEventListener("pagehide", () => stream.close());
 }
