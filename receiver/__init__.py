@@ -58,8 +58,10 @@ from receiver.events import (
     UserReported,
     UserUnblocked,
 )
+from receiver.mail.message import Mail
 from receiver.plugin_settings import PluginSettings
 from receiver.plugins import Handlers
+from receiver.setting_types import Seconds, Secret, Secrets, Strings
 
 __all__ = [
     "AnnouncementChannelsCreated",
@@ -85,6 +87,7 @@ __all__ = [
     "Handlers",
     "ImageBlocked",
     "InviteDeclined",
+    "Mail",
     "MailError",
     "MailRefused",
     "MailUnavailable",
@@ -109,9 +112,13 @@ __all__ = [
     "ReactionAdded",
     "ReactionDeleted",
     "ReadUpdate",
+    "Seconds",
+    "Secret",
+    "Secrets",
     "SendbirdError",
     "SendbirdRefused",
     "SendbirdUnavailable",
+    "Strings",
     "UnknownEvent",
     "User",
     "UserBlocked",

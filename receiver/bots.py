@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from receiver.context import Context
     from receiver.events import BotMessage
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Answer = str | None | Awaitable[str | None]
+Function = TypeVar("Function", bound="Callable[[BotMessage, Context], Answer]")
+OfWords = TypeVar("OfWords", bound="Callable[[BotMessage, Context, str], Answer]")
 
 _COMMAND = re.compile(r"/\S+")
 
@@ -46,7 +48,7 @@ class Bot:
         """The bot's commands, in the order they were registered."""
         return tuple(self._commands.values())
 
-    def command(self, name: str) -> Callable[[Function], Function]:
+    def command(self, name: str) -> Callable[[OfWords], OfWords]:
         """Register the decorated function for messages that begin with `name`, for example "/gif".
 
         It is called with (event, context, words), `words` being the text behind the command. The
@@ -60,7 +62,7 @@ class Bot:
         if name.lower() in self._commands:
             raise PluginError(f"the command {name} of {self.userid} is registered twice")
 
-        def register(function: Function) -> Function:
+        def register(function: OfWords) -> OfWords:
             checked(function, ("event", "context", "words"))
             self._commands[name.lower()] = Command(name, function, summary(function))
             return function
@@ -73,7 +75,8 @@ class Bot:
         def register(function: Function) -> Function:
             if self._mention is not None:
                 raise PluginError(f"{self.userid} has two functions for mentions")
-            self._mention = checked(function, ("event", "context"))
+            checked(function, ("event", "context"))
+            self._mention = function
             return function
 
         return register
@@ -84,7 +87,8 @@ class Bot:
         def register(function: Function) -> Function:
             if self._message is not None:
                 raise PluginError(f"{self.userid} has two functions for messages")
-            self._message = checked(function, ("event", "context"))
+            checked(function, ("event", "context"))
+            self._message = function
             return function
 
         return register

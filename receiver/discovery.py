@@ -13,7 +13,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from receiver.errors import PluginError
+from receiver.errors import PluginError, SettingsError
+from receiver.plugin_settings import check_names
 from receiver.plugins import Handler, Handlers
 
 GROUP = "receiver.handlers"
@@ -27,13 +28,11 @@ def load(names: Iterable[str] = ()) -> dict[str, Handler]:
 
     Raises:
         PluginError: a module does not import or holds no Handlers, or two handlers share a name.
+        SettingsError: plugins' settings are wrong: all that are, at once.
     """
     handlers: dict[str, Handler] = {}
-    named, here = tuple(names), str(Path.cwd())
-    if named and here not in sys.path:
-        sys.path.append(here)  # at the end: a redis.py there must not hide the one that we import
-    for name in named or installed():
-        for group in _groups(_import(name), name):
+    for name, groups in _import_all(tuple(names)).items():
+        for group in groups:
             for handler in group:
                 if handler.name in handlers:
                     raise PluginError(
@@ -42,6 +41,28 @@ def load(names: Iterable[str] = ()) -> dict[str, Handler]:
                     )
                 handlers[handler.name] = handler
     return handlers
+
+
+def _import_all(named: tuple[str, ...]) -> dict[str, list[Handlers]]:
+    """Import the modules, and read every plugin's settings."""
+    here = str(Path.cwd())
+    if named and here not in sys.path:
+        sys.path.append(here)  # at the end: a redis.py there must not hide the one that we import
+    found: dict[str, list[Handlers]] = {}
+    wrong: list[str] = []
+    for name in named or installed():
+        try:
+            found[name] = _groups(_import(name), name)
+            for group in found[name]:
+                if group.settings_class is not None:
+                    _ = group.settings
+        except SettingsError as error:  # where the module reads them itself, it ends there
+            wrong += str(error).splitlines()
+    classes = {group.settings_class: None for groups in found.values() for group in groups}
+    wrong = wrong or check_names(one for one in classes if one is not None)
+    if wrong:
+        raise SettingsError("\n".join(dict.fromkeys(wrong)))
+    return found
 
 
 def installed() -> tuple[str, ...]:
@@ -64,6 +85,8 @@ def _import(name: str) -> ModuleType:
                 f"Python can import from {Path.cwd()} or from what is installed, or paths of .py files."
             ) from error
         raise PluginError(f"the handler module {name!r} does not import:\n{_own_frames(error)}") from error
+    except SettingsError:
+        raise
     except Exception as error:
         raise PluginError(f"the handler module {name!r} does not import:\n{_own_frames(error)}") from error
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Generic
 
 import structlog
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from receiver.bots import Bot
 from receiver.calls import checked, is_async, place, summary
 from receiver.collect import Collect, Window
 from receiver.context import Context
 from receiver.errors import PluginError, SettingsError
-from receiver.events.batches import COLLECTED
+from receiver.events.batches import COLLECTED, Batch, Gathered
 from receiver.events.catalogue import CATEGORIES
 from receiver.plugin_settings import PluginSettings
+from receiver.registration import Options, Registration, Wishes
 
 ANY = "*"
 MOST = 10_000
@@ -33,6 +36,7 @@ MOST = 10_000
 Predicate = Callable[[Any], bool]
 Function = TypeVar("Function", bound=Callable[..., Any])
 Hook = Callable[[], Any]
+Hooked = TypeVar("Hooked", bound=Hook)
 Settings = TypeVar("Settings", bound=PluginSettings, default=PluginSettings)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?<![.])")
@@ -72,7 +76,7 @@ class Handler:
     plugin: Handlers[Any] | None = field(default=None, repr=False, compare=False)
 
 
-class Handlers(Generic[Settings]):
+class Handlers(Registration, Generic[Settings]):
     """A plugin's handlers, under a name that is its own.
 
     The handlers' names are `<name>.<function>`; they name lanes, deliveries and RQ queues, so a
@@ -101,101 +105,58 @@ class Handlers(Generic[Settings]):
             )
         return self.settings_class.load()
 
-    def startup(self, function: Hook) -> Hook:
+    def startup(self, function: Hooked) -> Hooked:
         """Register the decorated function, called without arguments before the plugin's first attempt.
 
         It is called once in each worker process. While it fails, the plugin's attempts fail with it.
         """
-        self.startups.append(checked(function, ()))
+        checked(function, ())
+        self.startups.append(function)
         return function
 
-    def shutdown(self, function: Hook) -> Hook:
+    def shutdown(self, function: Hooked) -> Hooked:
         """Register the decorated function, called without arguments when a worker that has started ends."""
-        self.shutdowns.append(checked(function, ()))
+        checked(function, ())
+        self.shutdowns.append(function)
         return function
 
     def __iter__(self) -> Iterator[Handler]:
         return iter(self._handlers.values())
 
-    def on(
-        self,
-        *categories: str,
-        type: str | Iterable[str] = (),  # noqa: A002 - Sendbird's own word for MESG, FILE, ADMM
-        custom_type: str | Iterable[str] = (),
-        sender: str | Iterable[str] = (),
-        where: Predicate | None = None,
-        name: str | None = None,
-        retries: int = 5,
-        timeout: float = 30.0,
-        concurrency: int = 64,
-    ) -> Callable[[Function], Function]:
-        """Register the decorated function for events of `categories`.
-
-        Args:
-            categories: for example `"group_channel:message_send"`; `"group_channel:*"`; `"*"` for all.
-            type: message types: MESG, FILE, ADMM.
-            custom_type: the channel's custom types.
-            sender: user ids of senders.
-            where: called with the event; the handler is skipped when it returns False.
-            name: the handler's name within the plugin; default: the function's.
-            retries: attempts after the first that failed.
-            timeout: seconds per attempt.
-            concurrency: conversations that run at once, per drain.
-
-        Raises:
-            PluginError: the function can't be called with (event, context), its name is taken, or a
-                number or `where` is impossible.
-        """
+    def _on(self, categories: tuple[str, ...], wishes: Mapping[str, Any]) -> Any:
         if not categories or callable(categories[0]):
             raise PluginError(f'{self.name}: on() needs a category, as in @handlers.on("user:block")')
+        options = self._known("on", wishes, Wishes)
+        where = options.pop("where", None)
         if where is not None and (is_async(where) or inspect.isgeneratorfunction(where)):
             given = getattr(where, "__name__", where)
             raise PluginError(f"{self.name}: where={given} is always true: it must be a plain function")
+        wanted = Filter(
+            categories,
+            types=_tuple(options.pop("type", ())),
+            custom_types=_tuple(options.pop("custom_type", ())),
+            senders=_tuple(options.pop("sender", ())),
+        )
 
         def register(function: Function) -> Function:
-            self._add(
-                Handler(
-                    name=f"{self.name}.{name or getattr(function, '__name__', '')}",
-                    call=checked(function, ("event", "context")),
-                    filter=Filter(
-                        categories,
-                        types=_tuple(type),
-                        custom_types=_tuple(custom_type),
-                        senders=_tuple(sender),
-                    ),
-                    where=where,
-                    retries=retries,
-                    timeout=timeout,
-                    concurrency=concurrency,
-                    summary=summary(function),
-                    source=place(function),
-                    plugin=self,
-                )
-            )
+            self._add_function(function, ("event", "context"), options, filter=wanted, where=where)
             return function
 
         return register
 
     def collect(
-        self,
-        *,
-        quiet: float,
-        longest: float,
-        most: int = 1000,
-        name: str | None = None,
-        retries: int = 5,
-        timeout: float = 30.0,
-        concurrency: int = 64,
-    ) -> Callable[[Function], Collect]:
+        self, *, quiet: float, longest: float, most: int = 1000, **options: Unpack[Options]
+    ) -> Callable[[Callable[[Batch[Gathered], Context], Any]], Collect]:
         """Register the decorated function for batches of events, which `context.gather` gathers under keys.
 
         Args:
             quiet: seconds without a further event after which a key's batch closes.
             longest: seconds after its first event after which a batch closes in any case.
             most: events with which a batch closes at once.
+            options: name, retries, timeout and concurrency, as for `on`.
 
-        The others are those of `on`. One key has one closed batch at a time: what is gathered while it is
-        handled, or waits for another attempt, is for the next one.
+        One key has one closed batch at a time: what is gathered while it is handled, or waits for another
+        attempt, is for the next one.
 
         Raises:
             PluginError: as for `on`.
@@ -206,40 +167,26 @@ class Handlers(Generic[Settings]):
                 f"{self.name}: collect() expects 0 <= quiet <= longest, in seconds, and most from 1 to "
                 f"{MOST}; got {quiet}, {longest} and {most}"
             )
+        known = self._known("collect", options, Options)
 
-        def register(function: Function) -> Collect:
-            handler = Handler(
-                name=f"{self.name}.{name or getattr(function, '__name__', '')}",
-                call=checked(function, ("batch", "context")),
-                filter=Filter((COLLECTED,)),
-                retries=retries,
-                timeout=timeout,
-                concurrency=concurrency,
-                summary=summary(function),
-                source=place(function),
-                window=window,
-                plugin=self,
-            )
-            self._add(handler)
+        def register(function: Callable[[Batch[Gathered], Context], Any]) -> Collect:
+            wanted = Filter((COLLECTED,))
+            handler = self._add_function(function, ("batch", "context"), known, filter=wanted, window=window)
             return Collect(handler.name, window, function)
 
         return register
 
-    def bot(
-        self,
-        userid: str,
-        *,
-        answer_bots: bool = False,
-        name: str | None = None,
-        retries: int = 5,
-        timeout: float = 30.0,
-        concurrency: int = 64,
-    ) -> Bot:
+    def bot(self, userid: str, *, answer_bots: bool = False, **options: Unpack[Options]) -> Bot:
         """Return the bot `userid`, to which commands and message handlers are added.
 
-        A bot never answers itself, and other bots only with `answer_bots`. `name` is the handler's name
-        within the plugin, for a userid that can't be one.
+        A bot never answers itself, and other bots only with `answer_bots`. The `options` are name, retries,
+        timeout and concurrency, as for `on`; a userid that can't be a handler's name needs a name.
+
+        Raises:
+            PluginError: as for `on`.
         """
+        known = self._known("bot", options, Options)
+        name, caller = known.pop("name", None), sys._getframe(1)
         bot = Bot(userid, answer_bots=answer_bots)
         self._add(
             Handler(
@@ -247,14 +194,41 @@ class Handlers(Generic[Settings]):
                 call=bot,
                 filter=Filter(("bot_message_notification",), bots=(userid,)),
                 where=bot.accepts,
-                retries=retries,
-                timeout=timeout,
-                concurrency=concurrency,
                 summary=f"The bot {userid}",
+                source=f"{caller.f_code.co_filename}:{caller.f_lineno}",
                 plugin=self,
+                **known,
             )
         )
         return bot
+
+    def _known(self, verb: str, given: Mapping[str, Any], options: Any) -> dict[str, Any]:
+        """Return the options that were given; those of `on`, `collect` and `bot` are all optional.
+
+        Raises:
+            PluginError: there is no such option.
+        """
+        for name in given.keys() - options.__optional_keys__:
+            close = get_close_matches(name, options.__optional_keys__, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"It has {', '.join(options.__annotations__)}."
+            raise PluginError(f"{self.name}: {verb}() has no option {name!r}. {hint}")
+        return dict(given)
+
+    def _add_function(
+        self, function: Function, arguments: tuple[str, ...], options: Mapping[str, Any], **rest: Any
+    ) -> Handler:
+        limits = {name: value for name, value in options.items() if name != "name"}
+        handler = Handler(
+            name=f"{self.name}.{options.get('name') or getattr(function, '__name__', '')}",
+            call=checked(function, arguments),
+            summary=summary(function),
+            source=place(function),
+            plugin=self,
+            **limits,
+            **rest,
+        )
+        self._add(handler)
+        return handler
 
     def _add(self, handler: Handler) -> None:
         if not _NAME.fullmatch(handler.name):
@@ -273,7 +247,7 @@ class Handlers(Generic[Settings]):
         if handler.name in self._handlers:
             raise PluginError(
                 f"the handler {handler.name} is registered twice: "
-                f"{self._handlers[handler.name].source or 'a bot'} and {handler.source or 'a bot'}. "
+                f"{self._handlers[handler.name].source} and {handler.source}. "
                 "Rename one function, or give it a name=."
             )
         for category in handler.filter.categories:

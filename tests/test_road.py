@@ -68,7 +68,7 @@ class Site:
         self.folder = folder
         self.starts = 0
         self.processes = []
-        self.port, self.sandbox_port = free_ports(2)
+        self.port, self.sandbox_port, self.smtp_port = free_ports(3)
         self.plugin = folder / "outside.py"
         self.plugin.write_text(PLUGIN)
         self.environment = {
@@ -78,7 +78,8 @@ class Site:
         self.page = f"http://127.0.0.1:{self.sandbox_port}/"
 
     def command(self):
-        return receiver("dev", "--port", self.port, "--sandbox-port", self.sandbox_port)
+        ports = ("--port", self.port, "--sandbox-port", self.sandbox_port, "--smtp-port", self.smtp_port)
+        return receiver("dev", *ports)
 
     def start(self):
         self.starts += 1

@@ -135,6 +135,26 @@ WRONG = {
     },
     "RECEIVER_RETENTION": {"for ever": "expected a number with s, m, h or d behind it"},
     "RECEIVER_DEDUPE_WINDOW": {"0s": "Input should be greater than 0"},
+    "RECEIVER_SMTP_URL": {
+        "localhost:25": "expected smtp:// or smtps://, and a host",
+        "smtp://localhost:port": PORT,
+        "smtp://hush@localhost": "expected both user and password, or neither",
+    },
+    "RECEIVER_MAIL_FROM": {
+        "chat": "expected an address such as name@example.com",
+        "Chat <chat@example.com": "expected an address, or a name and an <address>",
+    },
+    "RECEIVER_MAIL_RATE": {
+        "0": "Input should be greater than 0",
+        "inf": "Input should be a finite number",
+        "many": "Input should be a valid number, unable to parse string as a number",
+    },
+    "RECEIVER_PUBLIC_URL": {
+        "chat.example.com": "expected http:// or https://, and a host",
+        "ftp://chat.example.com": "expected http:// or https://, and a host",
+        "https://a:b@chat.example.com": "expected a scheme, a host and perhaps a path, and nothing else",
+        "https://chat.example.com?a=b": "expected a scheme, a host and perhaps a path, and nothing else",
+    },
     "RECEIVER_LOG_FORMAT": {"xml": "Input should be 'auto', 'console' or 'json'"},
 }
 RIGHT = {
@@ -147,6 +167,10 @@ RIGHT = {
     "RECEIVER_BODY_TIMEOUT": "10s",
     "RECEIVER_RETENTION": "3d",
     "RECEIVER_DEDUPE_WINDOW": "24h",
+    "RECEIVER_SMTP_URL": "smtp://user:password@mail.example.com:587",
+    "RECEIVER_MAIL_FROM": "Chat <chat@example.com>",
+    "RECEIVER_MAIL_RATE": "10",
+    "RECEIVER_PUBLIC_URL": "https://chat.example.com",
     "RECEIVER_LOG_FORMAT": "json",
 }
 
@@ -250,6 +274,7 @@ def test_secrets_stay_secret():
         RECEIVER_REDIS_URL="redis://:redis-secret@localhost",
         RECEIVER_WEBHOOK_SECRET=f"{LONG}-secret",
         RECEIVER_INSPECTOR_TOKEN=f"{LONG}-secret",
+        RECEIVER_SMTP_URL="smtp://ada:mail-secret@mail.example.com",
     )
     assert "secret" not in repr(config).replace("webhook_secret", "").replace("SecretStr", "")
     assert "secret" not in str(config).replace("webhook_secret", "").replace("SecretStr", "")
@@ -365,6 +390,7 @@ def test_names():
     ("url", "shown"),
     [
         ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("smtp://ada:hush@mail.example.com?tls=required", "smtp://ada:***@mail.example.com?tls=required"),
         ("redis://:hush@localhost:6379/0", "redis://:***@localhost:6379/0"),
         ("rediss://user:hush@[::1]:6379?db=1", "rediss://user:***@[::1]:6379?db=1"),
         ("redis://hush@localhost", "redis://:***@localhost"),
@@ -378,7 +404,7 @@ def test_names():
     ],
 )
 def test_masked(url, shown):
-    """A Redis URL is shown without its password, wherever that stands and whatever it is made of."""
+    """A URL is shown without its password, wherever that stands and whatever it is made of."""
     assert settings.masked(url) == shown
 
 

@@ -20,6 +20,7 @@ VERBS = {
     "trigger": "receiver.cli.trigger",
     "events": "receiver.cli.events",
     "handlers": "receiver.cli.handlers",
+    "new": "receiver.cli.new",
 }
 
 HELP = """Receive Sendbird webhooks and bot callbacks: store each, then run handlers on it.

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +18,12 @@ from typing import Annotated, NoReturn
 
 import redis
 import typer
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from receiver import discovery, settings
-from receiver.cli import beside, ports
+from receiver.cli import beside, ports, reload
 from receiver.cli.output import ERR
 from receiver.cli.processes import STARTS_WITHIN, Processes
 from receiver.embedded import EmbeddedRedis
@@ -44,6 +45,7 @@ class Plan:
     port: int
     sandbox_port: int
     workers: int
+    smtp_port: int = 0
 
     @property
     def receiver(self) -> str:
@@ -65,7 +67,7 @@ class Plan:
         """The children's settings. The credentials are the sandbox's own, kept in the data folder."""
         app_id, api_token = credentials(self.config.data_dir / "sandbox")
         secret = self.config.webhook_secret
-        return {
+        return self._mail | {
             "RECEIVER_REDIS_URL": self.redis_url,
             "RECEIVER_DATA_DIR": str(self.config.data_dir),
             "RECEIVER_HANDLERS": ",".join(self.config.handlers),
@@ -75,12 +77,27 @@ class Plan:
             "SENDBIRD_API_URL": f"{self.sandbox}/v3",
         }
 
+    @property
+    def _mail(self) -> dict[str, str]:
+        """Have mails go to the sandbox, unless they go elsewhere already."""
+        if self.config.smtp_url or not self.smtp_port:
+            return {}
+        return {
+            "RECEIVER_SMTP_URL": f"smtp://127.0.0.1:{self.smtp_port}",
+            "RECEIVER_MAIL_FROM": self.config.mail_from or "Sandbox <chat@sandbox.localhost>",
+            "RECEIVER_PUBLIC_URL": self.config.public_url or self.receiver,
+        }
+
 
 def dev(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the receiver.")] = ports.RECEIVER,
     sandbox_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the sandbox and its chat page.")
     ] = ports.SANDBOX,
+    smtp_port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="Port of the sandbox's mail server; 0: none."),
+    ] = ports.SMTP,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder that holds all state. [RECEIVER_DATA_DIR, .receiver]")
     ] = None,
@@ -91,6 +108,9 @@ def dev(
     Handlers come from RECEIVER_HANDLERS, or else from the plugins that are installed; without any, the
     built-in helper bot answers. Each event is shown with what became of it.
 
+    When a file of a plugin changes the workers are replaced; what they were doing is not cut off. When a
+    handler fails the line of its own code is shown.
+
     Ctrl-C ends all of it; what was in flight goes on at the next start.
     """
     began = time.monotonic()
@@ -98,15 +118,18 @@ def dev(
     handlers = discovery.load(config.handlers)
     if port == sandbox_port:
         raise typer.BadParameter("must differ from --port", param_hint="--sandbox-port")
+    if smtp_port in (port, sandbox_port):
+        raise typer.BadParameter("must differ from the other ports", param_hint="--smtp-port")
     signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as stack:
         stack.enter_context(beside.locked(config.data_dir))
-        for name, number in (("--port", port), ("--sandbox-port", sandbox_port)):
+        taken = {"--port": port, "--sandbox-port": sandbox_port, "--smtp-port": smtp_port}
+        for name, number in taken.items():
             ports.check("127.0.0.1", number, options=name)
         redis_url = config.redis_url
         if redis_url is None:
             redis_url = stack.enter_context(EmbeddedRedis(config.data_dir / "redis")).url
-        plan = Plan(config, handlers, redis_url, port, sandbox_port, workers)
+        plan = Plan(config, handlers, redis_url, port, sandbox_port, workers, smtp_port)
         beside.tell(config.data_dir, plan.environment)
         processes = stack.enter_context(Processes())
         try:
@@ -120,20 +143,38 @@ def _run(processes: Processes, plan: Plan, began: float) -> None:
     where = ["--data-dir", str(plan.config.data_dir), "--webhook-url", f"{plan.receiver}/sendbird/webhook"]
     serve, sandbox = (
         ["serve", "--port", str(plan.port)],
-        ["sandbox", "--port", str(plan.sandbox_port), *where],
+        ["sandbox", "--port", str(plan.sandbox_port), "--smtp-port", str(plan.smtp_port), *where],
     )
     processes.start("the receiver", serve, plan.environment)
-    processes.start("the workers", ["work", "--workers", str(plan.workers)], plan.environment)
+    work = ["work", "--workers", str(plan.workers)]
+    processes.start("the workers", work, plan.environment)
     processes.start("the sandbox", sandbox, plan.environment, quiet=True)
     processes.wait_for("the receiver", f"{plan.receiver}/readyz")
     processes.wait_for("the sandbox", f"{plan.sandbox}/")
     _wait_for_dispatcher(processes, plan.redis_url)
-    asyncio.run(_invite_bots(plan))
+    asyncio.run(_invite_bots(plan, plan.bots))
     _show(plan, began)
     processes.start("the list of events", ["events", "--follow"], plan.environment)
-    while True:
-        processes.check()
-        time.sleep(0.5)
+    _follow_changes(processes, plan, work)
+
+
+def _follow_changes(processes: Processes, plan: Plan, work: list[str]) -> NoReturn:
+    """Replace the workers when their plugins change; new bots are invited."""
+    invited = set(plan.bots)
+
+    def loaded(new: reload.Loaded) -> None:
+        try:
+            asyncio.run(_invite_bots(plan, sorted(set(new.bots) - invited)))
+            invited.update(new.bots)
+        except ReceiverError as error:
+            ERR.print(f"[yellow]The new bots could not be invited:[/yellow] {escape(str(error))}")
+
+    packages, folders = reload.places(plan.config.handlers or discovery.installed())
+    reloading = reload.Reload(
+        processes, "the workers", work, plan.environment, handlers=plan.handlers, loaded=loaded
+    )
+    reloading.run(reload.changes(packages, folders))
+    raise ReceiverError("the plugins' files are not watched any more")  # changes() gives for ever
 
 
 def _wait_for_dispatcher(processes: Processes, redis_url: str) -> None:
@@ -148,12 +189,12 @@ def _wait_for_dispatcher(processes: Processes, redis_url: str) -> None:
     raise ReceiverError(f"no dispatcher leads after {STARTS_WITHIN:g} s; see the log above")
 
 
-async def _invite_bots(plan: Plan) -> None:
-    """Make every bot that a handler answers for, and bring it into the sandbox's channels."""
+async def _invite_bots(plan: Plan, bots: Iterable[str]) -> None:
+    """Make bots that a handler answers for, and bring them into the sandbox's channels."""
     callback_url = f"{plan.receiver}/sendbird/bot"
     async with Platform(f"{plan.sandbox}/v3", plan.environment["SENDBIRD_API_TOKEN"]) as platform:
         channels = [channel.channel_url async for channel in platform.list_channels()]
-        for userid in plan.bots:
+        for userid in bots:
             try:
                 await platform.get_bot(userid)
                 await platform.update_bot(userid, callback_url=callback_url)
@@ -175,6 +216,9 @@ def _show(plan: Plan, began: float) -> None:
     table.add_column(overflow="fold")
     greeting = f"say hello to {', '.join(plan.bots)}" if plan.bots else "no handler has a bot"
     table.add_row("Chat page", f"[link={plan.sandbox}/]{plan.sandbox}/[/link]   {greeting}")
+    if plan.smtp_port:
+        mails = f"{plan.sandbox}/mail"
+        table.add_row("Mails", f"[link={mails}]{mails}[/link]   to smtp://127.0.0.1:{plan.smtp_port}")
     table.add_row("Webhooks", f"{plan.receiver}/sendbird/webhook")
     table.add_row("Bot callbacks", f"{plan.receiver}/sendbird/bot")
     table.add_row("Sandbox API", f"{plan.sandbox}/v3")

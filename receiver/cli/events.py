@@ -13,17 +13,20 @@ from rich.json import JSON
 from rich.table import Table
 from rich.text import Text
 
+from receiver.cli import failures
 from receiver.cli.output import ERR, OUT, iso_time, print_json, show_time, with_redis
 from receiver.errors import ReceiverError
 from receiver.events.envelope import Envelope
 from receiver.events.parsing import parse
-from receiver.pipeline import deliveries
+from receiver.pipeline import batches, deliveries
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Delivery, History
 from receiver.pipeline.inbox import Inbox
 
 STYLES = {"done": "green", "dead": "bold red", "retrying": "yellow", "skipped": "dim", "waiting": "cyan"}
 MASK = "***"
+BATCH = "batch"
+"""The source of batches: their conversation is the key."""
 PATIENCE = 3.0
 """Seconds that `--follow` waits for an event's deliveries to end before it shows how far they are."""
 
@@ -76,19 +79,27 @@ def show(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="The id that the receiver answered.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one event: its body, its deliveries, every attempt."""
-    envelope, history = with_redis(lambda client: _find(client, event_id))
+    """Show one event: its body, its deliveries, every attempt. Of a batch, the events that it gathered."""
+    envelope, history, gathered = with_redis(lambda client: _find(client, event_id))
     if as_json:
-        print_json({**_summary(envelope, history), "body": _body(envelope)})
+        more = {"gathered": gathered} if envelope.source == BATCH else {}
+        print_json({**_summary(envelope, history), **more, "body": _body(envelope)})
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("Id", envelope.id)
     table.add_row("Category", Text(envelope.category))
-    table.add_row("Conversation", Text(envelope.conversation))
-    table.add_row("Identity", Text(envelope.identity or "none: its body carries none"))
-    table.add_row("Received", f"{show_time(envelope.received)} by {envelope.source}")
+    if envelope.source == BATCH:
+        table.add_row("Key", Text(envelope.conversation))
+        table.add_row("Closed", show_time(envelope.received))
+        table.add_row("Gathered", "\n".join(gathered) or "nothing that is still there")
+    else:
+        table.add_row("Conversation", Text(envelope.conversation))
+        table.add_row("Identity", Text(envelope.identity or "none: its body carries none"))
+        table.add_row("Received", f"{show_time(envelope.received)} by {envelope.source}")
+    if history.cancelled:
+        table.add_row("Cancelled", "what came before the event that cancelled it is left out")
     if history.repeats:
         table.add_row("Repeats", f"the event at {history.repeats}; no handler was run")
     OUT.print(table)
@@ -126,17 +137,23 @@ async def _follow(client: Client, category: str | None, as_json: bool) -> None:
 async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json: bool) -> None:
     deadline = time.monotonic() + PATIENCE
     history, ended = History(()), False
+    told: set[tuple[str, int]] = set()
     while not ended and time.monotonic() < deadline:
         with suppress(redis.RedisError, OSError):
             dispatched = await Inbox(client).is_dispatched(entry)
             [history] = await deliveries.load(client, [entry])
+            if not as_json:
+                failures.show_new(envelope.id, history, told)
             open_ones = any(one.status in ("waiting", "retrying") for one in history.deliveries)
             ended = dispatched and not open_ones
         await asyncio.sleep(0 if ended else 0.05)
     _print_line(envelope, history, as_json)
+    if not (ended or as_json):
+        await failures.follow(client, entry, envelope.id, told)
 
 
-async def _find(client: Client, event_id: str) -> tuple[Envelope, History]:
+async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[str]]:
+    """Return an event, its history, and the ids of what it gathered."""
     found = await Inbox(client).find(event_id)
     if found is None:
         raise ReceiverError(
@@ -145,7 +162,8 @@ async def _find(client: Client, event_id: str) -> tuple[Envelope, History]:
         )
     entry, envelope = found
     [history] = await deliveries.load(client, [entry])
-    return envelope, history
+    gathered = await batches.ids(client, envelope) if envelope.source == BATCH else []
+    return envelope, history, gathered
 
 
 def _covers(wanted: str | None, category: str) -> bool:
@@ -164,6 +182,8 @@ def _print_line(envelope: Envelope, history: History, as_json: bool) -> None:
     line.append(envelope.conversation)
     if history.repeats:
         line.append("  repeated", "dim")
+    if history.cancelled:
+        line.append("  cancelled", "dim")
     for delivery in history.deliveries:
         line.append(f"  {delivery.handler} ")
         line.append(delivery.status, STYLES.get(delivery.status, ""))
@@ -193,6 +213,7 @@ def _summary(envelope: Envelope, history: History) -> dict[str, Any]:
         "source": envelope.source,
         "received": iso_time(envelope.received),
         "repeats": history.repeats,
+        "cancelled": history.cancelled,
         "deliveries": list(history.deliveries),
     }
 

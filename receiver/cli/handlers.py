@@ -1,10 +1,11 @@
-"""`receiver handlers`: which handlers there are, what they want, and forgetting one."""
+"""`receiver handlers`: which handlers there are, what they want, and showing or forgetting one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import redis
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from receiver import discovery
-from receiver.cli import beside
+from receiver.cli import beside, handler_page
 from receiver.cli.output import OUT, print_json, with_redis
 from receiver.errors import ReceiverError
 from receiver.pipeline import forgetting, keys
@@ -21,7 +22,7 @@ from receiver.pipeline.connection import Client, connect_blocking
 from receiver.pipeline.dispatcher import RENEW
 from receiver.pipeline.forgetting import Left
 from receiver.pipeline.routes import Route, published, queue_of
-from receiver.plugins import Filter, Handler
+from receiver.plugins import Handler
 
 MISSING = "not loaded here: its events wait until it is back"
 
@@ -31,7 +32,7 @@ SETTLES = 2 * RENEW + 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-handlers = typer.Typer(help="List the handlers, or forget one.", no_args_is_help=False)
+handlers = typer.Typer(help="List the handlers, show one, or forget one.", no_args_is_help=False)
 
 
 @handlers.callback(invoke_without_command=True)
@@ -43,6 +44,39 @@ def default(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand is None:
         _list(as_json)
+
+
+@handlers.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A handler's name, or a plugin's: all of its handlers.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one handler, or one plugin: what it wants, its settings, what waits for it, what failed lately."""
+    config = beside.load()
+    found = discovery.load(config.handlers)
+    wanted = {one.name: one for one in found.values() if name in (one.name, one.plugin and one.plugin.name)}
+    seen, why = handler_page.look(config.redis_url, wanted or [name])
+    elsewhere = not wanted and name in seen and seen[name].left.known
+    if not (wanted or elsewhere):
+        raise ReceiverError(_no_such(name, found, config.redis_url))
+    plugins = {one.plugin: None for one in wanted.values() if one.plugin is not None}
+    if as_json:
+        loaded = [handler_page.describe_fully(one, seen) for one in wanted.values()]
+        absent = [{"name": name, "loaded": False, **handler_page.describe_seen(name, seen)}]
+        print_json(
+            {
+                "plugins": [handler_page.describe_plugin(plugin) for plugin in plugins],
+                "handlers": absent if elsewhere else loaded,
+                "redis": why or "answers",
+            }
+        )
+        return
+    for plugin in plugins:
+        handler_page.print_plugin(plugin)
+    for one in wanted.values():
+        handler_page.print_handler(one, seen, why)
+    if elsewhere:
+        handler_page.print_elsewhere(name, MISSING, seen)
 
 
 @handlers.command("forget")
@@ -91,6 +125,14 @@ def _check_rest(left: Left) -> None:
         )
 
 
+def _no_such(name: str, found: Mapping[str, Handler], redis_url: str | None) -> str:
+    plugins = {one.plugin.name for one in found.values() if one.plugin is not None}
+    names = sorted({*found, *plugins, *(route.handler for route in _published(redis_url))})
+    close = get_close_matches(name, names, n=3)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names) or 'none'}."
+    return f"there is no handler or plugin {name!r}. {hint}"
+
+
 def _events(count: int) -> str:
     return "1 event" if count == 1 else f"{count} events"
 
@@ -100,16 +142,18 @@ def _list(as_json: bool) -> None:
     found = discovery.load(config.handlers)
     elsewhere = [route for route in _published(config.redis_url) if route.handler not in found]
     if as_json:
-        print_json([*map(_describe, found.values()), *map(_describe_route, elsewhere)])
+        print_json([*map(handler_page.describe, found.values()), *map(_describe_route, elsewhere)])
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("Handler", "Wants", "Retries", "Timeout", "What it does"):
         table.add_column(heading, overflow="fold")
     for handler in found.values():
         limits = str(handler.retries), f"{handler.timeout:g} s"
-        table.add_row(handler.name, Text(_wants(handler.filter)), *limits, Text(handler.summary))
+        table.add_row(handler.name, Text(handler_page.wants(handler.filter)), *limits, Text(handler.summary))
     for route in elsewhere:
-        table.add_row(route.handler, Text(_wants(route.filter)), "", "", Text(MISSING, style="yellow"))
+        table.add_row(
+            route.handler, Text(handler_page.wants(route.filter)), "", "", Text(MISSING, style="yellow")
+        )
     OUT.print(table)
     OUT.print(f"\nA handler's RQ queue is {queue_of('NAME')}.", style="dim")
 
@@ -124,34 +168,6 @@ def _published(redis_url: str | None) -> Iterable[Route]:
         return []
 
 
-def _describe(handler: Handler) -> dict[str, Any]:
-    return {
-        "name": handler.name,
-        "loaded": True,
-        "filter": asdict(handler.filter),
-        "predicate": handler.where is not None,
-        "retries": handler.retries,
-        "timeout": handler.timeout,
-        "concurrency": handler.concurrency,
-        "queue": queue_of(handler.name),
-        "summary": handler.summary,
-        "source": handler.source,
-    }
-
-
 def _describe_route(route: Route) -> dict[str, Any]:
     queue = queue_of(route.handler)
     return {"name": route.handler, "loaded": False, "filter": asdict(route.filter), "queue": queue}
-
-
-def _wants(wanted: Filter) -> str:
-    parts = [", ".join(wanted.categories)]
-    for label, values in (
-        ("type", wanted.types),
-        ("custom type", wanted.custom_types),
-        ("from", wanted.senders),
-        ("for", wanted.bots),
-    ):
-        if values:
-            parts.append(f"{label} {', '.join(values)}")
-    return "; ".join(parts)

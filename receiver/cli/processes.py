@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import httpx
@@ -25,6 +25,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._loose: list[subprocess.Popen[bytes]] = []
 
     def start(
         self, name: str, arguments: list[str], environment: Mapping[str, str], *, quiet: bool = False
@@ -33,14 +34,40 @@ class Processes:
 
         A `quiet` one may log, but not print.
         """
-        self._running[name] = subprocess.Popen(  # noqa: S603 - the arguments are ours
+        self._running[name] = self.launch(arguments, environment, quiet=quiet)
+        self._loose.remove(self._running[name])
+
+    def launch(
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        quiet: bool = False,
+        keep: Collection[int] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start `receiver ARGUMENTS` like `start`, but as one that may end by itself.
+
+        It inherits the file descriptors `keep`.
+        """
+        process = subprocess.Popen(  # noqa: S603 - the arguments are ours
             # -P: the working directory, where handlers may be, must not hide what is installed
             [sys.executable, "-P", "-m", "receiver", *arguments],
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL if quiet else None,
             start_new_session=True,  # Ctrl-C is for this process: it ends the others in order
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has a single thread
+            pass_fds=keep,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - a thread that watches files takes no lock of ours
         )
+        self._loose.append(process)
+        return process
+
+    def replace(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Have a launched process be the one of `name` from now on, and tell the one before it to end."""
+        before = self._running[name]
+        self._running[name] = process
+        self._loose[self._loose.index(process)] = before
+        if before.poll() is None:
+            before.send_signal(signal.SIGTERM)
 
     def wait_for(self, name: str, url: str) -> None:
         """Wait until `url` answers 200.
@@ -63,23 +90,26 @@ class Processes:
         Raises:
             ReceiverError: one has ended.
         """
+        self._loose = [process for process in self._loose if process.poll() is None]
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise ReceiverError(f"{name} ended by itself (exit code {process.returncode}); see above")
 
     def stop(self) -> None:
         """End all, the last one first; kill what doesn't end in time."""
-        for process in reversed(self._running.values()):
+        everything = [*self._running.values(), *self._loose]
+        for process in reversed(everything):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + ENDS_WITHIN
-        for process in self._running.values():
+        for process in everything:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
         self._running.clear()
+        self._loose.clear()
 
     def __enter__(self) -> Processes:
         return self

@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from receiver import discovery, logs, settings
+from receiver.cli import handover
 from receiver.errors import ReceiverError
 from receiver.pipeline import routes
 from receiver.pipeline.connection import connect_blocking
@@ -55,6 +56,7 @@ def work(
     wanted = _wanted(handlers, known)
     client = connect_blocking(config.redis_url)
     _wait_for(client)
+    handover.wait_for_turn(known.values(), client)
     routes.publish(client, known.values())
     client.close()
     _log.info("works", handlers=wanted, workers=workers)

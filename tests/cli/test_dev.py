@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from receiver import settings
 from receiver.cli import dev
 
@@ -16,3 +18,34 @@ def test_shows_no_password(clean, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "redis://user:***@localhost:6379/0" in shown
     assert "hush" not in shown
+
+
+def plan(tmp_path, smtp_port=8025, **given):
+    config = settings.load(RECEIVER_DATA_DIR=str(tmp_path), **given)
+    return dev.Plan(config, {}, "redis://localhost", 8000, 8001, 1, smtp_port)
+
+
+def test_mails_go_to_the_sandbox(clean, tmp_path):
+    """Without a mail server of one's own, mails go to the sandbox, with links that work on this machine."""
+    environment = plan(tmp_path).environment
+    assert environment["RECEIVER_SMTP_URL"] == "smtp://127.0.0.1:8025"
+    assert environment["RECEIVER_MAIL_FROM"] == "Sandbox <chat@sandbox.localhost>"
+    assert environment["RECEIVER_PUBLIC_URL"] == "http://127.0.0.1:8000"
+    settings.load(**environment)
+
+
+def test_mails_go_elsewhere(clean, tmp_path):
+    """What is set stays as it is; and without a port there is no mail server."""
+    own = plan(tmp_path, RECEIVER_SMTP_URL="smtp://mail.example.com").environment
+    assert not [name for name in own if "MAIL" in name or "SMTP" in name or "PUBLIC" in name]
+    own = plan(tmp_path, RECEIVER_MAIL_FROM="a@b.c", RECEIVER_PUBLIC_URL="https://b.c").environment
+    assert (own["RECEIVER_MAIL_FROM"], own["RECEIVER_PUBLIC_URL"]) == ("a@b.c", "https://b.c")
+    assert "RECEIVER_SMTP_URL" not in plan(tmp_path, smtp_port=0).environment
+
+
+@pytest.mark.parametrize("port", [0, 8025])
+def test_shows_the_mails(clean, tmp_path, capsys, monkeypatch, port):
+    """The table says where mails are read, if they are taken."""
+    monkeypatch.setenv("COLUMNS", "200")
+    dev._show(plan(tmp_path, port), time.monotonic())
+    assert ("http://127.0.0.1:8001/mail" in capsys.readouterr().err) == bool(port)

@@ -1,4 +1,4 @@
-"""`receiver handlers`: what is listed, and what is forgotten."""
+"""`receiver handlers`: what is listed, what is shown of one, and what is forgotten."""
 
 from __future__ import annotations
 
@@ -192,3 +192,160 @@ def test_redis_away(run, monkeypatch, tmp_path):
     assert code == 1
     assert "unix://user:***@" in err
     assert "hush" not in err
+
+
+PLUGIN = """
+from pydantic import Field
+from receiver import Handlers, PluginSettings, Secret
+
+class Settings(PluginSettings, env_prefix="GREETER_"):
+    greeting: str = Field("Hello", description="What is said to newcomers.")
+    token: Secret | None = None
+    rooms: str = "lobby"
+
+handlers = Handlers("greeter", settings=Settings)
+bot = handlers.bot("greet_bot")
+
+@bot.command("/hi")
+async def hi(event, context, words):
+    '''Say hi.'''
+
+@handlers.startup
+async def connect(): ...
+
+@handlers.shutdown
+def hang_up(): ...
+
+@handlers.on("group_channel:message_send", type="FILE", retries=2, where=lambda event: True)
+async def scan(event, context):
+    '''Scan it.
+
+    And more.
+    '''
+
+@handlers.collect(quiet=1, longest=60, most=7)
+async def digest(batch, context): ...
+"""
+
+
+@pytest.fixture
+def greeter(clean, monkeypatch, tmp_path):
+    """A plugin of everything, with settings from everywhere."""
+    (tmp_path / "greeter.py").write_text(PLUGIN)
+    (tmp_path / "receiver.toml").write_text('GREETER_ROOMS = "hall"\n')
+    monkeypatch.setenv("RECEIVER_HANDLERS", "greeter.py")
+    monkeypatch.setenv("GREETER_TOKEN", "hush")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def line(text):
+    """Return the number of the line of the plugin that begins with `text`."""
+    return next(number for number, one in enumerate(PLUGIN.splitlines(), 1) if one.startswith(text))
+
+
+@pytest.mark.usefixtures("greeter")
+def test_show_a_plugin(run, tmp_path):
+    """A plugin is shown with its settings, its hooks and all of its handlers; its secrets aren't."""
+    code, out, _ = run("handlers", "show", "greeter")
+    assert code == 0
+    assert "hush" not in out
+    rows = [" ".join(row.split()) for row in out.splitlines()]
+    for expected in (
+        f"Startup connect {tmp_path}/greeter.py:{line('@handlers.startup')}",
+        f"Shutdown hang_up {tmp_path}/greeter.py:{line('@handlers.shutdown')}",
+        "GREETER_GREETING Hello default Hello What is said to newcomers.",
+        "GREETER_TOKEN *** environment",
+        "GREETER_ROOMS hall receiver.toml lobby",
+        "Handler greeter.greet_bot",
+        f"Command /hi Say hi. {tmp_path}/greeter.py:{line('@bot.command')}",
+        "Handler greeter.digest",
+        "Closes after 1 s quiet, 60 s in all, or 7 events",
+        "Redis RECEIVER_REDIS_URL is not set",
+    ):
+        assert expected in rows
+
+
+@pytest.mark.usefixtures("greeter")
+def test_show_a_handler(run, tmp_path):
+    """A handler is shown alone, with its plugin: its wishes, limits, docstring and place."""
+    code, out, _ = run("handlers", "show", "greeter.scan")
+    assert code == 0
+    assert "greet_bot" not in out
+    for expected in (
+        "Scan it.",
+        "And more.",
+        f"greeter.py:{line('@handlers.on')}",
+        "group_channel:message_send; type FILE",
+        "2 retries, 30 s an attempt, 64 conversations",
+        "receiver.greeter.scan",
+    ):
+        assert expected in out
+
+
+@pytest.mark.usefixtures("greeter")
+def test_show_as_json(run, tmp_path):
+    """The same as JSON, for programs."""
+    _, out, _ = run("handlers", "show", "greeter", "--json")
+    shown = json.loads(out)
+    [plugin] = shown["plugins"]
+    assert [one["origin"] for one in plugin["settings"]] == ["default", "environment", "receiver.toml"]
+    assert plugin["settings"][1]["value"] == "***"
+    assert [one["name"] for one in plugin["startup"]] == ["connect"]
+    assert [one["name"] for one in shown["handlers"]] == [
+        "greeter.greet_bot",
+        "greeter.scan",
+        "greeter.digest",
+    ]
+    assert shown["handlers"][0]["commands"][0]["name"] == "/hi"
+    assert shown["handlers"][1]["doc"] == "Scan it.\n\nAnd more."
+    assert shown["handlers"][1]["waiting"] is None
+
+
+@pytest.mark.usefixtures("greeter")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("greter.scan", "Did you mean greeter.scan or "),
+        ("greter", "Did you mean greeter or "),
+        ("x", "There are: greeter, greeter.digest, greeter.greet_bot, greeter.scan."),
+    ],
+)
+def test_show_nothing(run, name, hint):
+    """A name that isn't there is told, with those that are like it."""
+    code, _, err = run("handlers", "show", name)
+    assert code == 1
+    assert f"there is no handler or plugin '{name}'. {hint}" in err
+
+
+async def test_show_what_redis_knows(environment, road, run, monkeypatch, tmp_path):
+    """Of a handler it is shown what waits, which route is published, and the latest failures."""
+    monkeypatch.setenv("COLUMNS", "200")
+    source = "from receiver import Handlers\nhandlers = Handlers('test')\n"
+    for name in ("gone", "other"):
+        source += f"@handlers.on({CATEGORY!r}, name={name!r})\nasync def {name}(event, context): ...\n"
+    (tmp_path / "plugin.py").write_text(source)
+    monkeypatch.setenv("RECEIVER_HANDLERS", "plugin.py")
+    await fill(road)
+    _, out, _ = await asyncio.to_thread(run, "handlers", "show", "test", "--json")
+    gone, other = json.loads(out)["handlers"]
+    assert (gone["waiting"], gone["running"], other["waiting"]) == (43, True, 0)
+    assert gone["published"] == gone["filter"]
+    assert other["published"] is None
+    [failure] = gone["failures"]
+    assert (failure["outcome"], failure["error"], failure["attempt"]) == ("failed", None, 1)
+    _, out, _ = await asyncio.to_thread(run, "handlers", "show", "test")
+    assert "published as above" in out
+    assert "not published: it gets no events until a worker has it" in out
+    _, out, _ = await asyncio.to_thread(run, "handlers", "show", KEPT)
+    assert "not loaded here" in out
+    assert "Waiting  43" in out
+
+
+@pytest.mark.usefixtures("greeter")
+def test_show_without_redis(run, monkeypatch, tmp_path):
+    """A Redis that doesn't answer is said, without its password; the rest is shown."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", f"unix://user:hush@{tmp_path}/none.sock")
+    code, out, _ = run("handlers", "show", "greeter.scan")
+    assert code == 0
+    assert "does not answer" in out
+    assert "hush" not in out

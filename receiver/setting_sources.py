@@ -1,0 +1,138 @@
+"""Where settings come from (the environment first, then `receiver.toml`), and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as NotDecoded
+
+from receiver.errors import SettingsError
+
+FILE: Final = "receiver.toml"
+
+Origin = Literal["environment", "receiver.toml", "default"]
+
+
+class Sourced(BaseSettings):
+    """Settings from arguments, then the environment, then the file, under the same names."""
+
+    # An empty variable is what docker compose makes of one that isn't set.
+    model_config = SettingsConfigDict(
+        extra="ignore", populate_by_name=True, frozen=True, env_ignore_empty=True
+    )
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the settings; `overrides` go before what is set elsewhere.
+
+        Raises:
+            SettingsError: naming each wrong setting and showing a right value.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            problems = error.errors(include_input=False, include_url=False)
+            raise SettingsError("\n".join(_explain(cls, problem) for problem in problems)) from None
+        except NotDecoded as error:
+            raise SettingsError(_explain_text(cls, error)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file."""
+        return (init_settings, kwargs["env_settings"], _TomlFile(settings_cls))
+
+
+class _TomlFile(PydanticBaseSettingsSource):
+    """`receiver.toml`, whose keys are the environment's names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # abstract in the base class; __call__ answers for all fields
+
+    def __call__(self) -> dict[str, Any]:
+        values = read_file()
+        named = {name: name_of(self.settings_cls, name) for name in self.settings_cls.model_fields}
+        return {key: values[name] for key, name in named.items() if name in values}
+
+
+def read_file() -> dict[str, Any]:
+    """Return what `receiver.toml` sets; nothing where there is none.
+
+    Raises:
+        SettingsError: it can't be read.
+    """
+    path = Path(FILE)
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{FILE} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{FILE} can't be read: {error.strerror}") from error
+
+
+def name_of(settings: type[BaseSettings], field_name: str) -> str:
+    """Return the name of the setting behind a field, as the environment spells it."""
+    alias = settings.model_fields[field_name].alias
+    return alias or (settings.model_config.get("env_prefix", "") + field_name).upper()
+
+
+def origin(name: str) -> Origin:
+    """Tell where the value of the setting `name` comes from."""
+    if any(one.upper() == name.upper() and value for one, value in os.environ.items()):
+        return "environment"
+    return FILE if name in read_file() else "default"
+
+
+def right_value(field: FieldInfo) -> str:
+    """Return a sentence that shows a right value, if one is known."""
+    if field.examples:
+        return f" A right value: {field.examples[0]}"
+    usable = not field.is_required() and field.default not in (None, "", ()) and not is_secret(field.default)
+    return f" A right value: {field.default}" if usable else ""
+
+
+def is_secret(value: object) -> bool:
+    """Tell whether a value is a secret, or holds one."""
+    if isinstance(value, dict):
+        return any(map(is_secret, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(is_secret, value))
+    return isinstance(value, SecretStr)
+
+
+def _explain(settings: type[BaseSettings], problem: ErrorDetails) -> str:
+    said = problem["msg"].removeprefix("Value error, ").removesuffix(".")
+    if not problem["loc"]:
+        return f"{settings.model_config.get('env_prefix', '')}...: {said}."
+    place = str(problem["loc"][0])
+    by_alias = {field.alias: name for name, field in settings.model_fields.items()}
+    field_name = by_alias.get(place, place)
+    field = settings.model_fields[field_name]
+    name = name_of(settings, field_name)
+    if problem["type"] == "missing":
+        why = f" {field.description}" if field.description else ""
+        return f"{name} is not set.{why}{right_value(field)}"
+    return f"{name} is wrong: {said}.{right_value(field)}"
+
+
+def _explain_text(settings: type[BaseSettings], error: NotDecoded) -> str:
+    """Explain what can't be read as JSON: pydantic-settings says the field in its message only."""
+    for field_name, field in settings.model_fields.items():
+        if f'"{field_name}"' in str(error):
+            name = name_of(settings, field_name)
+            return f"{name} is wrong: expected JSON, such as a list or an object.{right_value(field)}"
+    return str(error)
