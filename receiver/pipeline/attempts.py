@@ -11,13 +11,16 @@ import traceback
 from dataclasses import dataclass
 from typing import Protocol
 
+import redis
 import structlog
 
 from receiver.calls import call, is_async
 from receiver.context import BotReplies, Context
 from receiver.errors import MailUnavailable, Permanent, Retry, SendbirdUnavailable
-from receiver.events import BotMessage, Event, MessageSent
+from receiver.events import Batch, BotMessage, Event, MessageSent
 from receiver.events.catalogue import open_event
+from receiver.mail.mailer import MailRoom
+from receiver.pipeline import batches
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Attempt, Outcome, Status
 from receiver.pipeline.lanes import Taken
@@ -41,10 +44,15 @@ _log = structlog.get_logger("receiver.attempts")
 
 
 class Surroundings(Protocol):
-    """What an attempt needs of its process. `threads` bounds the plain functions that run at once."""
+    """What an attempt needs of its process. `threads` bounds the plain functions that run at once.
+
+    `blocking` is the client for RQ, which has no asynchronous one.
+    """
 
     client: Client
+    blocking: redis.Redis
     sendbird: Platform
+    mail: MailRoom
     bots: frozenset[str]
     threads: asyncio.Semaphore
     lifespans: Lifespans
@@ -79,8 +87,10 @@ class Attempts:
         self._is_async = is_async(handler.call)
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
 
-    async def run(self, taken: Taken) -> Verdict:
+    async def run(self, taken: Taken, state: bytes | None = None) -> Verdict:
         """Run the next attempt of a delivery, whatever the handler does in it.
+
+        `state` is the conversation's, where it is newer than what Redis has.
 
         Raises:
             CancelledError: the drain ends; the attempt is cut off.
@@ -90,20 +100,25 @@ class Attempts:
         if taken.failures > self._handler.retries:
             return Verdict(taken, "dead")
         if self._is_async:
-            return await self._run(taken, open_event(taken.envelope))
+            return await self._run(taken, open_event(taken.envelope), state)
         async with self._around.threads:  # the clock starts when there is a thread to run in
-            return await self._run(taken, open_event(taken.envelope))
+            return await self._run(taken, open_event(taken.envelope), state)
 
-    async def _run(self, taken: Taken, event: Event) -> Verdict:
+    async def _run(self, taken: Taken, event: Event, unsaved: bytes | None) -> Verdict:
         handler = self._handler
         begun = time.perf_counter()
         limit = asyncio.timeout(handler.timeout)
-        memory = Memory(self._around.client, taken.entry, handler.name, event.conversation)
+        memory = self._memory(taken, event, unsaved)
         try:
             self._mark(event)
             if handler.where is not None and not handler.where(event):
                 return Verdict(taken, "skipped")
             async with limit:
+                if handler.window is not None:
+                    batch = await self._load(taken)
+                    if batch is None:
+                        return Verdict(taken, "skipped")
+                    event = batch
                 if handler.plugin is not None:
                     await self._around.lifespans.start(handler.plugin)
                 await call(handler.call, event, self._context(event, taken, memory))
@@ -163,9 +178,29 @@ class Attempts:
             traceback=frames,
         )
 
+    async def _load(self, taken: Taken) -> Batch[Event] | None:
+        assert taken.envelope is not None
+        batch = await batches.load(self._around.client, taken.entry, taken.envelope)
+        if batch is not None:
+            for event in batch.events:
+                self._mark(event)
+        return batch
+
     def _mark(self, event: Event) -> None:
         if isinstance(event, BotMessage | MessageSent) and event.sender is not None:
             event.from_bot = event.sender.user_id in self._around.bots
+
+    def _memory(self, taken: Taken, event: Event, unsaved: bytes | None) -> Memory:
+        around = self._around
+        return Memory(
+            around.client,
+            around.blocking,
+            entry=taken.entry,
+            handler=self._handler.name,
+            conversation=event.conversation,
+            is_batch=self._handler.window is not None,
+            unsaved=unsaved,
+        )
 
     def _context(self, event: Event, taken: Taken, memory: Memory) -> Context:
         delivery = f"{event.id}:{self._handler.name}"
@@ -177,7 +212,7 @@ class Attempts:
             handler=self._handler.name,
             attempt=taken.attempts + 1,
             sendbird=self._around.sendbird,
-            mailer=None,
+            mailer=self._around.mail.mailer(memory, delivery),
             memory=memory,
             bot=replies,
         )

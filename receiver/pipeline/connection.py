@@ -34,16 +34,30 @@ def connect_blocking(url: str, *, timeout: float = 5.0) -> redis.Redis:
 
 
 @cache
-def _source(name: str) -> tuple[str, str]:
-    text = files("receiver.pipeline").joinpath(f"{name}.lua").read_bytes()
-    return text.decode(), hashlib.sha1(text, usedforsecurity=False).hexdigest()
+def _source(name: str, family: tuple[str, ...]) -> tuple[str, str]:
+    text = _read(name)
+    if family:
+        text = b"-- one of %s\n%s" % (_sha(b"".join(map(_read, family))).encode(), text)
+    return text.decode(), _sha(text)
+
+
+def _read(name: str) -> bytes:
+    return files("receiver.pipeline").joinpath(f"{name}.lua").read_bytes()
+
+
+def _sha(text: bytes) -> str:
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
 
 class Script:
-    """A Lua script that lies beside this module, called by its hash."""
+    """A Lua script that lies beside this module, called by its hash.
 
-    def __init__(self, name: str) -> None:
-        self.text, self.sha = _source(name)
+    With a `family`, the hash is another one whenever one of these scripts is: a Redis that was taught
+    by another version knows all of them or none.
+    """
+
+    def __init__(self, name: str, family: tuple[str, ...] = ()) -> None:
+        self.text, self.sha = _source(name, family)
 
     async def run(self, client: Client, keys: list[str], arguments: list[Any]) -> Any:
         """Run the script, loading it first where Redis doesn't know it."""

@@ -2,7 +2,9 @@
 
 The hash `receiver:event:<entry>` holds, for each handler, a state (`<status> <attempts> <failures>`)
 under the handler's name and one JSON record per attempt under `<handler> <number>`; effects guarded
-by `once` stand under `<handler> once <key>`; `repeats` names the entry that a duplicate repeats.
+by `once` stand under `<handler> once <key>`, calls of `gather` and `cancel` that counted under
+`<handler> call <number>`; `repeats` names the entry that a duplicate repeats; `cancelled` the newest
+entry that has cancelled a closed batch.
 
 Attempts and failures differ where a worker died: every event it had may have begun, so the attempt
 counts; but only an event that it had alone is to blame, so only there it counts as a failure.
@@ -29,6 +31,8 @@ LONGEST_TRACEBACK = 20_000
 
 _ATTEMPT = re.compile(r"(.+) (\d+)")
 ONCE = " once "
+CALL = " call "
+CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that happened to one event: its deliveries, or the entry it repeats."""
+    """All that happened to one event: its deliveries, or the entry it repeats.
+
+    A batch is `cancelled` where an event has dropped those of its events that were accepted before it.
+    """
 
     deliveries: tuple[Delivery, ...]
     repeats: str | None = None
+    cancelled: bool = False
 
 
 def counts(state: bytes) -> tuple[int, int]:
@@ -90,21 +98,24 @@ def read(stored: dict[bytes, bytes]) -> History:
     attempts: dict[str, list[Attempt]] = {}
     states: dict[str, Status] = {}
     repeats: str | None = None
+    cancelled = False
     for raw_name, value in stored.items():
         name = raw_name.decode()
-        if ONCE in name:
+        if ONCE in name or CALL in name:
             continue
         if match := _ATTEMPT.fullmatch(name):
             attempts.setdefault(match[1], []).append(Attempt.from_json(int(match[2]), value))
         elif name == "repeats":
             repeats = value.decode()
+        elif name == CANCELLED:
+            cancelled = True
         else:
             states[name] = cast(Status, value.partition(b" ")[0].decode())
     deliveries = (
         Delivery(handler, status, tuple(sorted(attempts.get(handler, ()), key=lambda one: one.number)))
         for handler, status in sorted(states.items())
     )
-    return History(tuple(deliveries), repeats)
+    return History(tuple(deliveries), repeats, cancelled)
 
 
 async def load(client: Client, entries: list[str]) -> list[History]:

@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from receiver.events.batches import COLLECTED
 from receiver.pipeline import housekeeping, jobs, keys, reaper
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.housekeeping import Housekeeper
@@ -29,8 +30,7 @@ LEASE_MS = 5_000
 RENEW = 1.0
 """Seconds between renewals of the lease, and between looks at the routes."""
 AT_ONCE = 500
-BATCH = b"batch"
-"""The source of batches that a collect has closed."""
+_BATCH = COLLECTED.encode()
 
 _log = structlog.get_logger("receiver.dispatcher")
 
@@ -162,8 +162,8 @@ class Dispatcher:
 
     def _plan(self, entry: bytes, fields: dict[bytes, bytes]) -> list[Any]:
         """Return one event's part of the script's arguments."""
-        if fields.get(b"source") == BATCH:
-            return [entry, b"", 0]  # it is in its lane already
+        if fields.get(b"category") == _BATCH:
+            return [entry, b"", 0]  # it is in its lane already; and no request may pass for one
         try:
             conversation = fields[b"conversation"].decode()
             routes = self._table.find(fields[b"category"].decode(), fields[b"body"])

@@ -64,6 +64,7 @@ class Drain:
         self._lane = lane
         self._around = surroundings
         self._concurrency = handler.concurrency
+        self._of_batches = handler.window is not None
         self._attempts = Attempts(handler, surroundings)
         self._conversations: dict[str, Conversation] = {}
         self._ready: deque[Conversation] = deque()
@@ -71,6 +72,7 @@ class Drain:
         self._held: list[Conversation] = []
         self._overflowing: set[str] = set()
         self._operations: list[Operation] = []
+        self._unsaved: dict[str, bytes] = {}  # conversation → its state, which a later turn records
         self._taken = 0
         self._progress = asyncio.Event()
         self._renewed = self._slice_end = 0.0
@@ -146,7 +148,11 @@ class Drain:
     async def _turn(self, operations: list[Operation], want: int) -> bool:
         """Record and take; tell whether events came."""
         enough = [one.name for one in self._conversations.values() if len(one.waiting) >= SHARE]
+        saving = dict(self._unsaved)
         batch = await self._lane.turn(operations, want=want, share=SHARE, enough=enough)
+        for name, state in saving.items():
+            if self._unsaved.get(name) is state:
+                del self._unsaved[name]
         self._renewed = time.monotonic()
         self._receive(batch.events)
         for name in batch.overflowing:
@@ -190,15 +196,19 @@ class Drain:
         """Run a conversation's events one after the other, until one fails or the slice is over."""
         try:
             while conversation.waiting:
-                verdict = await self._attempts.run(conversation.waiting.popleft())
+                taken = conversation.waiting.popleft()
+                verdict = await self._attempts.run(taken, self._unsaved.get(conversation.name))
                 if verdict.status == "retrying":
                     conversation.failed = verdict
                     self._held.append(conversation)
                     return
                 self._taken -= 1
                 if verdict.state is not None:
+                    self._unsaved[conversation.name] = verdict.state
                     self._operations.append(lanes.remember(verdict.taken, conversation.name, verdict.state))
                 self._operations.append(lanes.end(verdict.taken, verdict.status, verdict.attempt))
+                if self._of_batches:
+                    self._operations.append(lanes.over(verdict.taken))
                 if conversation.waiting and (self._around.stopping or self._slice_is_over()):
                     self._ready.append(conversation)
                     return

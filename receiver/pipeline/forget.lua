@@ -2,7 +2,8 @@
 --
 -- KEYS  1 routes  2 lanes  3 stats
 -- ARGV  1 prefix  2 handler  3 '1' to drop
--- Returns {1 if there is a route or a lane, deliveries that wait, a lane that a drain runs or ''}.
+-- Returns {1 if there is a route or a lane, deliveries that wait or are gathered, a lane that a drain
+-- runs or ''}.
 -- While a drain runs, nothing is dropped.
 
 local prefix, handler, drop = ARGV[1], ARGV[2], ARGV[3] == '1'
@@ -16,12 +17,19 @@ local function held(lane)
   return redis.call('ZRANGE', key(lane, 'held'), 0, -1)
 end
 
+local function gathering(lane)
+  return redis.call('ZRANGE', key(lane, 'gathering'), 0, -1)
+end
+
 for _, lane in ipairs(redis.call('HKEYS', KEYS[2])) do
   if string.match(lane, '^(.*)/%d+$') == handler then
     lanes[#lanes + 1] = lane
     waiting = waiting + redis.call('LLEN', key(lane, 'queue')) + redis.call('SCARD', key(lane, 'taken'))
     for _, conversation in ipairs(held(lane)) do
       waiting = waiting + redis.call('LLEN', key(lane, 'parked:' .. conversation))
+    end
+    for _, name in ipairs(gathering(lane)) do
+      waiting = waiting + redis.call('HLEN', key(lane, 'gathered:' .. name)) - 1
     end
     if redis.call('EXISTS', key(lane, 'owner')) == 1 then
       running = lane
@@ -57,7 +65,11 @@ for _, lane in ipairs(lanes) do
   for _, conversation in ipairs(held(lane)) do
     skip_list(key(lane, 'parked:' .. conversation))
   end
-  redis.call('UNLINK', key(lane, 'taken'), key(lane, 'suspects'), key(lane, 'held'))
+  for _, name in ipairs(gathering(lane)) do
+    redis.call('UNLINK', key(lane, 'gathered:' .. name))
+  end
+  redis.call('UNLINK', key(lane, 'taken'), key(lane, 'suspects'), key(lane, 'held'), key(lane, 'gathering'),
+    key(lane, 'closed'), key(lane, 'kept'))
   redis.call('HDEL', KEYS[2], lane)
 end
 if waiting > 0 then

@@ -62,6 +62,11 @@ def open_entry(fields: list[bytes]) -> Envelope | None:
         return None
 
 
+def is_before(one: str, other: str) -> bool:
+    """Tell whether the entry `one` was accepted before the entry `other`."""
+    return _order(one) < _order(other)
+
+
 def _order(entry: str) -> tuple[int, int]:
     milliseconds, _, number = entry.partition("-")
     return int(milliseconds), int(number)

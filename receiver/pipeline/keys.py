@@ -14,11 +14,23 @@
 | receiver:lane:<lane>:held        | zset   | conversations that wait apart: → when they may go on (ms)      |
 | receiver:lane:<lane>:parked:<c>  | list   | the entries of the held conversation c, in order               |
 | receiver:lane:<lane>:owner       | string | the running drain's fencing token; expires with its lease      |
+| receiver:lane:<lane>:gathering   | zset   | keys with gathered events: → when their batch closes (ms);     |
+|                                  |        | `BLOCKED` later while a closed batch of the key is unfinished  |
+| receiver:lane:<lane>:gathered:<k>| hash   | the inbox entries gathered under the key k, and `since`: when  |
+|                                  |        | the first one was gathered (ms)                                |
+| receiver:lane:<lane>:closed      | hash   | keys with a closed batch that is unfinished: → its entry       |
+| receiver:lane:<lane>:kept        | zset   | `gathered <k>` and `closed <k>`: → from when on (ms) the inbox |
+|                                  |        | is kept for them                                               |
 | receiver:routes                  | hash   | handler → its route, as JSON (`routes.py`)                     |
 | receiver:bots                    | set    | user ids that are known to be bots                             |
 | receiver:dead                    | zset   | dead letters: `<entry> <handler>` → when (ms)                  |
 | receiver:letter:<entry>          | hash   | a dead letter's own copy of the event: `FIELDS`                |
+| receiver:batch:<id>              | stream | copies of the events of a dead batch, under their own entries; |
+|                                  |        | to be dropped with its letter                                  |
 | receiver:state:<handler>:<c>     | string | what a handler remembers of conversation c, as JSON; expires   |
+| receiver:mail:turn               | string | when the next mail may leave (us), with RECEIVER_MAIL_RATE     |
+| receiver:mail:turn:<message id>  | string | when this mail may leave, if that is not at once; expires      |
+| receiver:unsubscribed:<list>     | set    | user ids that want no mails of this list                       |
 | receiver:stats                   | hash   | counters                                                       |
 """
 
@@ -34,6 +46,9 @@ BOTS = PREFIX + "bots"
 DEAD = PREFIX + "dead"
 STATS = PREFIX + "stats"
 
+BLOCKED = 10**15
+"""Milliseconds: later than any time, and a sum that a score still holds exactly."""
+
 FIELDS = ("id", "source", "category", "conversation", "identity", "received", "body")
 
 
@@ -43,13 +58,18 @@ def event(entry: str) -> str:
 
 
 def lane(name: str, part: str) -> str:
-    """One of the keys of the lane `name`: queue, taken, suspects, held or owner."""
+    """One of the keys of the lane `name`: queue, taken, suspects, held, owner and so on."""
     return f"{PREFIX}lane:{name}:{part}"
 
 
 def letter(entry: str) -> str:
     """The copy of the event at `entry` that its dead letters keep."""
     return f"{PREFIX}letter:{entry}"
+
+
+def batch(event_id: str) -> str:
+    """The copies of the events of the dead batch `event_id`."""
+    return f"{PREFIX}batch:{event_id}"
 
 
 def state(handler: str, conversation: str) -> str:

@@ -6,23 +6,31 @@ takes stays on record until it is settled, so that nothing is lost with its proc
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from redis.exceptions import NoScriptError
 
+from receiver.collect import Window
 from receiver.errors import Fenced
 from receiver.events.envelope import Envelope
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.deliveries import Attempt, Status, counts
+from receiver.pipeline.gathering import limits
 from receiver.pipeline.inbox import open_entry
 from receiver.pipeline.routes import handler_of
 
 LEASE_MS = 30_000
 STATE_LIVES = 30 * 86_400
 """Seconds after its last change that a state is forgotten."""
+CLOSED_AT_ONCE = 20_000
+"""Events, about, whose batches close in one turn: Redis does nothing else meanwhile."""
+PARTS = ("queue", "taken", "suspects", "held", "owner", "gathering", "closed", "kept")
+TURN = ("settle", "close", "take")
+"""The scripts of a turn, in their order."""
 Operation = tuple[Any, ...]
 
 
@@ -40,7 +48,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Turn:
     """What one turn gave. `overflowing` conversations have more, which waits until they are resumed."""
 
     events: list[Taken]
@@ -93,20 +101,26 @@ def resume(conversation: str) -> Operation:
     return ("resume", conversation)
 
 
+def over(taken: Taken) -> Operation:
+    """The delivery of a batch has ended: its key may have another one. Goes with the `end`."""
+    key = taken.envelope.conversation if taken.envelope else ""
+    return ("over", key, taken.entry, keys.BLOCKED)
+
+
 class Lane:
-    """One lane, in the hands of one drain."""
+    """One lane, in the hands of one drain. With a `window`, what is gathered in it closes by that."""
 
     _begin = Script("begin")
-    _take = Script("take")
-    _settle = Script("settle")
+    _settle, _close, _take = (Script(name, TURN) for name in TURN)
     _release = Script("release")
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, window: Window | None = None) -> None:
         self.name = name
         self.handler = handler_of(name)
         self.token = uuid4().hex
         self._client = client
-        self._key = {part: keys.lane(name, part) for part in ("queue", "taken", "suspects", "held", "owner")}
+        self._window = window
+        self._key = {part: keys.lane(name, part) for part in PARTS}
 
     async def begin(self) -> int | None:
         """Become the owner; return how many events a dead drain had left, or None if another drain lives."""
@@ -135,8 +149,9 @@ class Lane:
             )
         )
 
-    async def turn(self, operations: list[Operation], *, want: int, share: int, enough: list[str]) -> Batch:
-        """Record `operations`, then take up to `want` events, at most `share` of one conversation.
+    async def turn(self, operations: list[Operation], *, want: int, share: int, enough: list[str]) -> Turn:
+        """Record `operations`, close what is due, then take up to `want` events, at most `share` of one
+        conversation.
 
         Conversations in `enough` get no more for now.
 
@@ -158,6 +173,8 @@ class Lane:
                 keys.INBOX,
             ]
             calls.append((self._settle, settled, [*common, *(part for one in operations for part in one)]))
+        if want > 0 and self._window is not None:
+            calls.append(self._closing(self._window, common, want))
         if want > 0:
             taken = [key["owner"], key["queue"], key["taken"], key["suspects"], key["held"], keys.INBOX]
             calls.append((self._take, taken, [*common, want, share, *enough]))
@@ -165,9 +182,9 @@ class Lane:
         if None in results:
             raise Fenced(f"the lane {self.name} has another owner")
         if want <= 0:
-            return Batch([], [])
+            return Turn([], [])
         events, overflowing = results[-1]
-        return Batch(
+        return Turn(
             [Taken(entry.decode(), *counts(state), open_entry(fields)) for entry, state, fields in events],
             [conversation.decode() for conversation in overflowing],
         )
@@ -181,21 +198,28 @@ class Lane:
         key = self._key
         result = await self._release.run(
             self._client,
-            [key["owner"], key["queue"], key["taken"], key["held"], keys.LANES],
+            [key["owner"], key["queue"], key["taken"], key["held"], key["gathering"], keys.LANES],
             [self.name, self.token, "1" if give_way else ""],
         )
         if result is None:
             raise Fenced(f"the lane {self.name} has another owner")
         return Release(result[0].decode(), float(result[1]) if len(result) > 1 else None)
 
+    def _closing(self, window: Window, common: list[Any], want: int) -> tuple[Script, list[str], list[Any]]:
+        key = self._key
+        names = [key["owner"], key["queue"], key["gathering"], key["closed"], key["kept"], keys.INBOX]
+        bounds = [want, CLOSED_AT_ONCE, secrets.randbits(48)]
+        return self._close, names, [*common, *bounds, *limits(window), keys.BLOCKED]
+
     async def _call(self, calls: list[tuple[Script, list[str], list[Any]]]) -> list[Any]:
         """Run the scripts in one round trip. A Redis that has restarted is taught them first.
 
-        They are taught together, so that either all of a call's scripts ran or none did.
+        They are taught together, so that either all of a call's scripts ran or none did; but another
+        process may teach them at this moment, and taking is what must not run twice: it is taught last.
         """
         results = await self._send(calls)
         if any(isinstance(result, NoScriptError) for result in results):
-            for script in (self._settle, self._take):
+            for script in (self._settle, self._close, self._take):
                 await self._client.script_load(script.text)
             results = await self._send(calls)
         for result in results:

@@ -6,26 +6,56 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+import redis
 
 from receiver.collect import Collect
-from receiver.pipeline import keys
+from receiver.errors import ReceiverError
+from receiver.pipeline import gathering, keys
 from receiver.pipeline.connection import Client
-from receiver.pipeline.deliveries import ONCE
+from receiver.pipeline.deliveries import CALL, ONCE
 
 LARGEST_STATE = 64 * 1024
 """Bytes of a state, as JSON."""
 
 
 class Memory:
-    """The memory of one attempt: of the event at `entry`, for `handler`."""
+    """The memory of one attempt: of the event at `entry`, for `handler`.
 
-    __slots__ = ("_before", "_client", "_conversation", "_event", "_handler", "_state")
+    `blocking` is the client for RQ, which has no asynchronous one.
+    """
 
-    def __init__(self, client: Client, entry: str, handler: str, conversation: str) -> None:
+    __slots__ = (
+        "_before",
+        "_blocking",
+        "_client",
+        "_conversation",
+        "_entry",
+        "_event",
+        "_handler",
+        "_is_batch",
+        "_state",
+        "_unsaved",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        blocking: redis.Redis,
+        *,
+        entry: str,
+        handler: str,
+        conversation: str,
+        is_batch: bool = False,
+        unsaved: bytes | None = None,
+    ) -> None:
         self._client = client
+        self._blocking = blocking
+        self._entry = entry
         self._event = keys.event(entry)
         self._handler = handler
+        self._is_batch = is_batch
         self._conversation = conversation
+        self._unsaved = unsaved
         self._before = b""
         self._state: dict[str, Any] | None = None
 
@@ -39,7 +69,9 @@ class Memory:
 
     async def recall(self) -> dict[str, Any]:
         """Return the handler's state of this conversation."""
-        stored = await self._client.get(keys.state(self._handler, self._conversation))
+        stored = self._unsaved
+        if stored is None:
+            stored = await self._client.get(keys.state(self._handler, self._conversation))
         self._before = stored or b""
         self._state = orjson.loads(stored) if stored else {}
         return self._state
@@ -59,11 +91,19 @@ class Memory:
         return None if now == self._before else now
 
     async def gather(self, collect: Collect, keys: Sequence[str], call: int) -> None:
-        """Gather the event under `keys`, unless the `call`-th call of this delivery did."""
-        raise NotImplementedError
+        """Gather the event under `keys`, unless the `call`-th call of this delivery did.
+
+        Raises:
+            ReceiverError: the event is a batch itself.
+        """
+        if self._is_batch:
+            raise ReceiverError("a batch can't be gathered: gather its events, where they are handled")
+        guard = f"{self._handler}{CALL}{call}"
+        await gathering.gather(self._client, self._blocking, collect, keys, entry=self._entry, guard=guard)
 
     async def cancel(
         self, collect: Collect, keys: Sequence[str], conversation: str | None, call: int
     ) -> None:
         """Drop what is gathered under `keys`, unless the `call`-th call of this delivery did."""
-        raise NotImplementedError
+        guard = f"{self._handler}{CALL}{call}"
+        await gathering.cancel(self._client, collect, keys, conversation, entry=self._entry, guard=guard)

@@ -50,10 +50,13 @@ class Reaper:
         for name in names:
             pipeline.exists(keys.lane(name, "owner"))
             pipeline.zrange(keys.lane(name, "held"), 0, 0, withscores=True)
+            pipeline.zrange(keys.lane(name, "gathering"), 0, 0, withscores=True)
         answers = await pipeline.execute()
         forsaken = []
-        for name, state, owned, held in zip(names, lanes.values(), answers[::2], answers[1::2], strict=True):
-            resting = state == b"resting" and held and held[0][1] > time.time() * 1000
+        each = zip(names, lanes.values(), answers[::3], answers[1::3], answers[2::3], strict=True)
+        for name, state, owned, held, gathering in each:
+            dues = [due for _, due in (*held, *gathering)]
+            resting = state == b"resting" and dues and min(dues) > time.time() * 1000
             if owned or resting:
                 continue
             if not await asyncio.to_thread(jobs.has_job, self._blocking, name):

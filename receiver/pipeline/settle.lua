@@ -8,6 +8,8 @@
 --       back    entry conversation              taken, but not begun: back to where it came from,
 --                                               last one first
 --       resume  conversation                    its given events are done: it may have more
+--       over    key entry blocked (ms)          the delivery of the key's batch has ended; the key is ''
+--                                               where the batch can't be read any more
 -- Returns 1, or false if the caller no longer owns the lane.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[4] then
@@ -44,6 +46,40 @@ local function parked_key(conversation)
   return prefix .. 'lane:' .. lane .. ':parked:' .. conversation
 end
 
+-- A dead batch keeps copies of its events, in a stream under their own entries: a retry finds them there
+-- when they have left the inbox.
+local function keep_events(batch)
+  local copies = prefix .. 'batch:' .. batch[2]
+  if redis.call('EXISTS', copies) == 1 then
+    return
+  end
+  for _, entry in ipairs(cjson.decode(batch[14]).events) do
+    local found = redis.call('XRANGE', KEYS[8], entry, entry)[1]
+    if found then
+      redis.call('XADD', copies, entry, unpack(found[2]))
+    end
+  end
+end
+
+-- What was gathered for the key meanwhile closes at the time at which it would have closed anyway.
+local function free(key, entry, blocked)
+  local base = prefix .. 'lane:' .. lane .. ':'
+  local closed, gathering = base .. 'closed', base .. 'gathering'
+  local all = key == '' and redis.call('HGETALL', closed) or {}
+  for i = 1, #all, 2 do
+    key = all[i + 1] == entry and all[i] or key
+  end
+  if redis.call('HGET', closed, key) ~= entry then
+    return
+  end
+  redis.call('HDEL', closed, key)
+  redis.call('ZREM', base .. 'kept', 'closed ' .. key)
+  local due = redis.call('ZSCORE', gathering, key)
+  if due then
+    redis.call('ZADD', gathering, tonumber(due) - blocked, key)
+  end
+end
+
 local i = 6
 while i <= #ARGV do
   local operation = ARGV[i]
@@ -56,6 +92,9 @@ while i <= #ARGV do
         local found = redis.call('XRANGE', KEYS[8], entry, entry)[1]
         if found then
           redis.call('HSET', prefix .. 'letter:' .. entry, unpack(found[2]))
+          if found[2][4] == 'batch' then
+            keep_events(found[2])
+          end
         end
       end
     end
@@ -98,6 +137,9 @@ while i <= #ARGV do
       end
     end
     i = i + 3
+  elseif operation == 'over' then
+    free(ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]))
+    i = i + 4
   else
     if redis.call('ZSCORE', KEYS[5], ARGV[i + 1]) == 'inf' then
       redis.call('ZADD', KEYS[5], 0, ARGV[i + 1])

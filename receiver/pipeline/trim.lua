@@ -1,5 +1,6 @@
 -- Drops a page of events that are finished and older than the retention time, with their deliveries.
--- Nothing is dropped from the first entry on that a lane still holds, or that isn't dispatched yet.
+-- Nothing is dropped from the first entry on that a lane still holds or has gathered, or that isn't
+-- dispatched yet.
 --
 -- KEYS  1 inbox  2 cursor  3 lanes
 -- ARGV  1 prefix  2 retention (ms)  3 how many at the most
@@ -28,6 +29,10 @@ for _, lane in ipairs(redis.call('HKEYS', KEYS[3])) do
   end
   for _, conversation in ipairs(redis.call('ZRANGE', key .. ':held', 0, -1)) do
     keep(redis.call('LINDEX', key .. ':parked:' .. conversation, 0))
+  end
+  local gathered = redis.call('ZRANGE', key .. ':kept', 0, 0, 'WITHSCORES')[2]
+  if gathered then
+    keep(gathered .. '-0')
   end
 end
 if first <= 0 then

@@ -23,11 +23,13 @@ import redis
 import structlog
 import uvloop
 from rq import SimpleWorker
-from rq.worker import DequeueStrategy
+from rq.exceptions import StopRequested
+from rq.worker import DequeueStrategy, WorkerStatus
 
 from receiver import discovery, settings
 from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
+from receiver.mail.mailer import MailRoom
 from receiver.pipeline import jobs, keys, routes
 from receiver.pipeline.connection import connect, connect_blocking
 from receiver.pipeline.drain import Drain
@@ -66,6 +68,7 @@ class Runtime:
         self.lifespans = Lifespans()
         token = config.api_tokens[0].get_secret_value() if config.api_tokens else ""
         self.sendbird = Platform(config.platform_url, token)
+        self.mail = MailRoom(config, self.client)
         self._drains: dict[asyncio.Task[None], Drain] = {}
         self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(
@@ -91,6 +94,7 @@ class Runtime:
         self.stop()
         self._call(self._wait_for_drains())
         self._call(self.lifespans.stop())
+        self._call(self.mail.aclose())
 
     def watch(self) -> None:
         """End this process if its loop stands still: a handler blocks it, and everything else with it.
@@ -124,7 +128,7 @@ class Runtime:
             )
         known = await self.client.smembers(keys.BOTS)
         self.bots = frozenset(bot.decode() for bot in known)
-        drain = Drain(Lane(self.client, lane), handler, self)
+        drain = Drain(Lane(self.client, lane, handler.window), handler, self)
         if not await drain.begin():
             return False
         task = asyncio.create_task(self._run(drain, lane))
@@ -213,3 +217,6 @@ class LaneWorker(SimpleWorker):
         """Tell the drains to end."""
         with contextlib.suppress(RuntimeError):  # a loop that is closed has no drains
             runtime().stop()
+        if self.get_state() != WorkerStatus.BUSY:
+            # RQ would end its scheduler first: half a second in which it loses the job that it is given.
+            raise StopRequested

@@ -7,8 +7,10 @@ import asyncio
 import orjson
 import pytest
 
+from receiver import settings
 from receiver.events.envelope import Envelope
 from receiver.intake import new_id
+from receiver.mail.mailer import MailRoom
 from receiver.pipeline import deliveries, keys, routes
 from receiver.pipeline.dispatcher import Dispatcher
 from receiver.pipeline.drain import Drain
@@ -35,6 +37,7 @@ class Road:
         self.alone = True
         self.threads = asyncio.Semaphore(64)
         self.lifespans = Lifespans()
+        self.mail = MailRoom(settings.load(), client)
         self.dispatcher = self.another_dispatcher()
 
     def another_dispatcher(self):
@@ -72,7 +75,7 @@ class Road:
 
     def drain_of(self, lane):
         handler = next(one for one in self.handlers if one.name == routes.handler_of(lane))
-        return Drain(Lane(self.client, lane), handler, self)
+        return Drain(Lane(self.client, lane, handler.window), handler, self)
 
     async def drain(self):
         """Drain every lane once; return how each was left."""

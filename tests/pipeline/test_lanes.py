@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 
 from receiver.errors import Fenced
@@ -128,6 +130,14 @@ async def test_only_the_owner_abandons(road, lane):
     await lane.abandon()
     assert await road.client.get(keys.lane(LANE, "owner")) == b"heir"
     assert await road.client.scard(keys.lane(LANE, "taken")) == 3
+
+
+async def test_what_another_version_has_taught_is_not_mixed_with_ours(road, lane):
+    """A Redis that knows some scripts of a turn, from another version, takes nothing without giving it."""
+    await road.client.script_flush()
+    await road.client.script_load(files("receiver.pipeline").joinpath("take.lua").read_text())
+    taken, _ = await take(lane, want=3, operations=[lanes.resume("c1")])
+    assert await road.client.scard(keys.lane(LANE, "taken")) == len(taken) == 3
 
 
 async def test_what_was_recorded_is_not_recorded_again(road, lane):

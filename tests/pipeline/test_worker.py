@@ -267,3 +267,36 @@ async def test_unknown_handlers_and_bad_modules_end_with_a_clear_message(site):
         assert work.exit_code == 1
         assert "does not import" in work.output
         assert "my_plugin.py" in work.output
+
+
+COLLECTS = """
+from receiver import Batch, Context, Event, Handlers
+
+handlers = Handlers("plug")
+
+
+@handlers.collect(quiet=2, longest=60, most=3)
+async def digest(batch: Batch[Event], context: Context) -> None:
+    if batch.key == "retried" and context.attempt == 1:
+        raise ValueError
+    with open("{folder}/batches", "a") as batches:
+        batches.write(" ".join([batch.key, *(str(event.raw["n"]) for event in batch.events)]) + "\\n")
+
+
+@handlers.on("*")
+async def gather(event: Event, context: Context) -> None:
+    await context.gather(digest, *event.raw["keys"])
+"""
+
+
+async def test_batches_close_by_rqs_scheduler(site):
+    """Batches close when they are quiet or full, without anybody's help, also those of a failed attempt."""
+    site.plugin.write_text(COLLECTS.format(folder=site.folder))
+    for n in range(4):
+        await site.road.append(f"c{n}", n=n, keys=["full", "retried"] if n < 3 else ["quiet"])
+    with site.work("--workers", 2):
+        wait_for(lambda: len(site.lines("batches")) == 3, what="3 batches")
+    full, quiet, retried = sorted(site.lines("batches"))
+    assert (full[0], sorted(full[1:])) == ("full", ["0", "1", "2"])
+    assert quiet == ["quiet", "3"]
+    assert (retried[0], sorted(retried[1:])) == ("retried", ["0", "1", "2"])

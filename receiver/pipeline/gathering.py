@@ -1,0 +1,82 @@
+"""Gathering: events wait under keys, in the lanes of the handler that gets them as batches.
+
+A key's gathered events lie in the key's lane. Its batch closes in a drain of that lane (`close.lua`), which
+is woken, as for a retry, at the time at which the first of the lane's batches closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from receiver.collect import Collect, Window
+from receiver.events.parsing import storable
+from receiver.pipeline import jobs, keys
+from receiver.pipeline.connection import Client, Script
+from receiver.pipeline.routes import lane_of
+
+AT_ONCE = 1000
+"""Keys of one script: Redis does nothing else meanwhile."""
+
+_GATHER = Script("gather")
+_CANCEL = Script("cancel")
+
+
+def limits(window: Window) -> tuple[int, int, int]:
+    """Return what the scripts need to know of `window`: quiet and longest (ms), and most."""
+    return round(window.quiet * 1000), round(window.longest * 1000), window.most
+
+
+async def gather(
+    client: Client, blocking: redis.Redis, collect: Collect, names: Sequence[str], *, entry: str, guard: str
+) -> None:
+    """Gather the event at `entry` under the keys `names`, unless `guard` is on record with it.
+
+    A lane that isn't woken, because this process dies, is found by the reaper.
+    """
+    woken: list[tuple[str, float]] = []
+    for number, pairs in enumerate(_chunks(collect, names)):
+        told = await _GATHER.run(
+            client,
+            [keys.LANES],
+            [keys.PREFIX, entry, f"{guard} {number}", *limits(collect.window), keys.BLOCKED, *pairs],
+        )
+        woken += [(lane.decode(), due) for lane, due in told]
+    if woken:
+        await asyncio.to_thread(_wake, blocking, woken)
+
+
+async def cancel(
+    client: Client,
+    collect: Collect,
+    names: Sequence[str],
+    conversation: str | None,
+    *,
+    entry: str,
+    guard: str,
+) -> None:
+    """Drop what is gathered under the keys `names` and older than `entry`, unless `guard` is on record."""
+    which = ["", ""] if conversation is None else ["1", storable(conversation)]
+    for number, pairs in enumerate(_chunks(collect, names)):
+        await _CANCEL.run(
+            client, [keys.LANES, keys.INBOX], [keys.PREFIX, entry, f"{guard} {number}", *which, *pairs]
+        )
+
+
+def _chunks(collect: Collect, names: Sequence[str]) -> list[list[Any]]:
+    """Return flat lists of lanes and keys, with the keys of a lane together."""
+    pairs = sorted((lane_of(collect.handler, name), name) for name in map(storable, names))
+    return [
+        [part for pair in pairs[first : first + AT_ONCE] for part in pair]
+        for first in range(0, len(pairs), AT_ONCE)
+    ]
+
+
+def _wake(blocking: redis.Redis, woken: list[tuple[str, float]]) -> None:
+    jobs.wake(blocking, [lane for lane, due in woken if not due])
+    for lane, due in woken:
+        if due:
+            jobs.wake_at(blocking, lane, due)
