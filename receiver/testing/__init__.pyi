@@ -1,0 +1,20 @@
+# The names of __init__.py, for type checkers; tests/testing/test_face.py holds them against each other.
+from receiver.embedded import EmbeddedRedis as EmbeddedRedis
+from receiver.testing.calls import Call as Call
+from receiver.testing.calls import Reply as Reply
+from receiver.testing.clock import Clock as Clock
+from receiver.testing.contract import HandlersContract as HandlersContract
+from receiver.testing.events import API_TOKEN as API_TOKEN
+from receiver.testing.events import BOT_TOKEN as BOT_TOKEN
+from receiver.testing.events import Request as Request
+from receiver.testing.events import make_event as make_event
+from receiver.testing.events import make_request as make_request
+from receiver.testing.mails import SentMail as SentMail
+from receiver.testing.outcome import Outcome as Outcome
+from receiver.testing.outcome import Run as Run
+from receiver.testing.road import Road as Road
+from receiver.testing.run import run as run
+from receiver.testing.servers import RunningSandbox as RunningSandbox
+from receiver.testing.servers import RunningSink as RunningSink
+from receiver.testing.servers import eventually as eventually
+from receiver.testing.stage import Stage as Stage
