@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 from shutil import which
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import redis
 import typer
@@ -32,7 +32,13 @@ from receiver.pipeline import keys
 from receiver.plugins import Handler
 from receiver.sandbox.credentials import credentials
 from receiver.sendbird.platform import Platform
+from receiver.setting_sources import origin
 from receiver.settings import Settings
+
+DIGESTS = "handlers.offline_email"
+"""Built in, and run here in any case: the sandbox has a mail server, and a member who is offline."""
+SOON = {"OFFLINE_EMAIL_QUIET": "10s", "OFFLINE_EMAIL_LONGEST": "1m"}
+"""Nobody wants to wait for five minutes here. What is set counts."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,9 @@ def dev(
 ) -> None:
     """Run everything here: Redis, receiver, workers, and a sandbox with a chat page. No account needed.
 
-    Handlers come from RECEIVER_HANDLERS, or else from the plugins that are installed; without any, the
-    built-in helper bot answers. Each event is shown with what became of it.
+    Handlers come from RECEIVER_HANDLERS, or else from the plugins that are installed and the built-in
+    ones: the helper bot answers, and members who are offline get a mail when it has been quiet for 10 s.
+    Each event is shown with what became of it.
 
     When a file of a plugin changes the workers are replaced; what they were doing is not cut off. When a
     handler fails the line of its own code is shown.
@@ -114,7 +121,12 @@ def dev(
     Ctrl-C ends all of it; what was in flight goes on at the next start.
     """
     began = time.monotonic()
-    config = settings.load(**({"data_dir": data_dir} if data_dir else {}))
+    given: dict[str, Any] = {"data_dir": data_dir} if data_dir else {}
+    config = settings.load(**given)
+    if not any(origin(name) != "default" for name in SOON):
+        os.environ.update(SOON)
+    if not config.handlers:
+        config = settings.load(**given, handlers=(*discovery.installed(), DIGESTS))
     handlers = discovery.load(config.handlers)
     if port == sandbox_port:
         raise typer.BadParameter("must differ from --port", param_hint="--sandbox-port")
