@@ -232,14 +232,14 @@ class TestLoops:
         for bot in (Bot("bot"), Bot("bot", answer_bots=True)):
             assert not bot.accepts(message(sender="bot"))
             event = message(sender="bot")
-            event.from_bot = True
+            event.bots = {event.sender.user_id}
             assert not bot.accepts(event)
 
     @pytest.mark.parametrize("answer_bots", [False, True])
     def test_other_bots(self, answer_bots):
         """A bot answers other bots only if it is told to."""
         event = message(sender="other_bot")
-        event.from_bot = True
+        event.bots = {event.sender.user_id}
         assert Bot("bot", answer_bots=answer_bots).accepts(event) is answer_bots
 
     @pytest.mark.parametrize("sender", ["ann", "", "Bot", "bot "])

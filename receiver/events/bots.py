@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -28,8 +29,13 @@ class BotEvent(Event):
 class BotMessage(BotEvent):
     """A message meant for a bot."""
 
-    from_bot: bool = False
-    """Whether another bot sent it. Set by the runtime, which knows the application's bots."""
+    bots: Collection[str] = frozenset()
+    """User ids that are known to be bots. Set by the runtime."""
+
+    @property
+    def from_bot(self) -> bool:
+        """Whether a bot sent it, as far as bots are known."""
+        return self.sender.user_id in self.bots
 
     @property
     def _message(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -24,8 +25,13 @@ from receiver.events.values import Change, File, Reaction, ReadUpdate, User
 class MessageEvent(Event):
     """What events about one message share."""
 
-    from_bot: bool = False
-    """Whether a bot sent it. Set by the runtime, which knows the application's bots."""
+    bots: Collection[str] = frozenset()
+    """User ids that are known to be bots. Set by the runtime."""
+
+    @property
+    def from_bot(self) -> bool:
+        """Whether a bot sent it, as far as bots are known."""
+        return self.sender is not None and self.sender.user_id in self.bots
 
     @property
     def _payload(self) -> dict[str, Any]:

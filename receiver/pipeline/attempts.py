@@ -187,8 +187,8 @@ class Attempts:
         return batch
 
     def _mark(self, event: Event) -> None:
-        if isinstance(event, BotMessage | MessageSent) and event.sender is not None:
-            event.from_bot = event.sender.user_id in self._around.bots
+        if isinstance(event, BotMessage | MessageSent):
+            event.bots = self._around.bots
 
     def _memory(self, taken: Taken, event: Event, unsaved: bytes | None) -> Memory:
         around = self._around

@@ -146,7 +146,7 @@ def test_channel(open_sample):
 def test_from_bot(open_sample):
     """The runtime can say that a bot sent a message."""
     message, other = open_sample(SENT), open_sample(SENT)
-    message.from_bot = True
+    message.bots = {message.sender.user_id}
     assert (message.from_bot, other.from_bot) == (True, False)
 
 

@@ -149,7 +149,7 @@ class TestWhom:
         """It never answers itself, nor other bots."""
         [handler] = plugin.handlers
         event = chat.event("@helper_bot hello", user, mentioned=True)
-        event.from_bot = from_bot
+        event.bots = {user} if from_bot else set()
         assert handler.where(event) is accepted
 
 
