@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -30,6 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import orjson
+import psutil
 import redis
 import uvicorn
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -162,16 +163,13 @@ def start(arguments: list[str], environment: dict[str, str], log: Path) -> subpr
 
 
 def memory_of(pid: int) -> float:
-    """Return the resident memory of a process and its children, in MB."""
-    total = 0.0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-        except OSError:
-            continue
-        if int(fields["Pid"]) == pid or int(fields["PPid"]) == pid:
-            total += int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
-    return total
+    """Return the memory of a process and all below it, in MB; what they share counts once (PSS)."""
+    top = psutil.Process(pid)
+    total = 0
+    for process in (top, *top.children(recursive=True)):
+        with suppress(psutil.Error):
+            total += process.memory_full_info().pss
+    return total / 2**20
 
 
 async def run(options: argparse.Namespace, folder: Path) -> None:

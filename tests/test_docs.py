@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import get_type_hints
 
 import pytest
+import typer
 
 from receiver import discovery, settings
-from receiver.cli import VERBS
+from receiver.cli import VERBS, build
 from receiver.context import Context
 from receiver.registration import Wishes
+
+ROOT = typer.main.get_command(build(tuple(VERBS)))
 
 
 def blocks(path, language):
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def documents(project):
+    """Return every document, and the one that `receiver new` writes."""
+    folders = ("docs", "fixtures", "benchmarks")
+    found = [path for folder in folders for path in sorted((project / folder).rglob("*.md"))]
+    return [project / "README.md", *found, *(project / "receiver/cli/new_project").glob("README.md*")]
+
+
+def commands(text):
+    """Return the calls of `receiver` that a document shows, in blocks and within sentences, as words."""
+    fences = re.findall(r"```(?:console|sh)\n(.*?)```", text, re.DOTALL)
+    lines = [line for fence in fences for line in fence.splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    found = []
+    for line in lines:
+        if match := re.search(r"(?:^|[\s/])(receiver|scripts/dev) +(\S.*)", line):
+            words = shlex.split(match[2], comments=True)
+            found.append(["dev", *words] if match[1] == "scripts/dev" else words)
+    return found
+
+
+def unknown(words):
+    """Return the first verb or option of a call that doesn't exist, or None."""
+    command = ROOT
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("-"):
+            if option not in options(command) | {"--help"}:
+                return option
+        elif word in getattr(command, "commands", {}):
+            command = command.commands[word]
+        elif command is ROOT and not word.isupper():
+            return word
+    return None
+
+
+def options(command):
+    """Return the options of a command."""
+    return {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
 
 
 def test_every_setting_is_documented(project):
@@ -28,6 +72,42 @@ def test_every_verb_is_mentioned(project):
     text = (project / "README.md").read_text()
     missing = [verb for verb in VERBS if not re.search(rf"receiver {verb}\b|scripts/{verb}\b", text)]
     assert missing == []
+
+
+def test_every_command_in_a_document_exists(project):
+    """The verbs and options of `receiver` that documents name are there."""
+    wrong = [
+        f"{path.name}: {' '.join(words)}: there is no {bad}"
+        for path in documents(project)
+        for words in commands(path.read_text())
+        if (bad := unknown(words))
+    ]
+    assert wrong == []
+
+
+def test_every_option_in_a_sentence_exists(project):
+    """An option that a document names alone, such as `--port`, is one of some verb."""
+    known = {name for verb in ROOT.commands.values() for name in options(verb)}
+    for path in documents(project):
+        named = re.findall(r"`(--[a-z-]+)[^`\n]*`", path.read_text())
+        assert set(named) <= known, path.name
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("Use `receiver dev --port 1`.", None),
+        ("```console\n$ A=b .venv/bin/receiver trigger x --set 'a=b c'\n```", None),
+        ("`receiver VERB`, `receiver events show ID`, `receiver --version`", None),
+        ("`receiver devel`", "devel"),
+        ("```sh\nreceiver work --worker=4  # --none\n```", "--worker"),
+        ("`scripts/dev --host 1`", "--host"),
+        ("`receiver handlers show x --port 1`", "--port"),
+    ],
+)
+def test_commands_are_looked_at(text, wrong):
+    """What doesn't exist is found, in a block and in a sentence."""
+    assert next((bad for words in commands(text) if (bad := unknown(words))), None) == wrong
 
 
 def test_every_option_of_on_is_documented(project):

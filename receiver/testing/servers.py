@@ -117,13 +117,21 @@ class RunningSink:
         """
         return self._call(self.server.wait_for(count, timeout))
 
+    def stop(self) -> None:
+        """Hang up on everyone and listen no more, as a server that is away."""
+        self._call(self.server.stop())
+
+    def start(self) -> None:
+        """Listen again, on the same port."""
+        self._call(self.server.start())
+
     def __enter__(self) -> Self:
         self._thread.start()
-        self._call(self.server.start())
+        self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._call(self.server.stop())
+        self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STARTS_WITHIN)
         self._loop.close()
