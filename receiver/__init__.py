@@ -11,6 +11,7 @@ from receiver.errors import (
     SendbirdError,
     SendbirdRefused,
     SendbirdUnavailable,
+    SettingsError,
 )
 from receiver.events import (
     AnnouncementChannelsCreated,
@@ -118,6 +119,7 @@ __all__ = [
     "SendbirdError",
     "SendbirdRefused",
     "SendbirdUnavailable",
+    "SettingsError",
     "Strings",
     "UnknownEvent",
     "User",

@@ -108,8 +108,9 @@ def refresh(payload: dict[str, Any], at: int) -> None:
     What the sample does not carry is not added, and times keep their unit. The message id is `at` too,
     in microseconds, so that a later call gives a greater one.
     """
-    update = payload.get("read_updates")
-    for place in (payload, payload.get("payload"), payload.get("message"), *(update or ())):
+    updates = payload.get("read_updates")
+    nested = updates if isinstance(updates, list) else []
+    for place in (payload, payload.get("payload"), payload.get("message"), *nested):
         if not isinstance(place, dict):
             continue
         for key in (*TIME_KEYS, "read_ts"):

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from handlers.offline_email.csv_file import CsvFile
 from handlers.offline_email.readers import Metadata, Reader
-from handlers.offline_email.settings import Settings, SetupError
-from receiver import Permanent
+from handlers.offline_email.settings import Settings
+from receiver import Permanent, SettingsError
 
 
 class Source(Protocol):
@@ -118,7 +118,7 @@ def source_of(settings: Settings) -> Source:
     """Return the source that the settings name.
 
     Raises:
-        SetupError: it can't be had: a function that isn't there, a package that isn't installed.
+        SettingsError: it can't be had: a function that isn't there, a package that isn't installed.
     """
     chosen = settings.addresses
     if chosen == "metadata":
@@ -138,7 +138,7 @@ def _from_sql(settings: Settings) -> Source:
     except ModuleNotFoundError as error:
         if error.name != "sqlalchemy":
             raise
-        raise SetupError(
+        raise SettingsError(
             "OFFLINE_EMAIL_ADDRESSES=sql needs SQLAlchemy: pip install sendbird-receiver[sql]"
         ) from None
     assert settings.sql_url is not None
@@ -154,10 +154,10 @@ def _import(name: str) -> Callable[[str], Any]:
     try:
         function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise SetupError(
+        raise SettingsError(
             f"OFFLINE_EMAIL_ADDRESSES={name} leads nowhere ({error}): expected module:function, of a module "
             f"that Python can import from {here} or from what is installed"
         ) from error
     if not callable(function):
-        raise SetupError(f"OFFLINE_EMAIL_ADDRESSES={name} is no function, but {type(function).__name__}")
+        raise SettingsError(f"OFFLINE_EMAIL_ADDRESSES={name} is no function, but {type(function).__name__}")
     return function  # type: ignore[no-any-return]  # what it gives is looked at when it has given it

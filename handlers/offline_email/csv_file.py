@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from handlers.offline_email.readers import FIELDS, Reader
-from handlers.offline_email.settings import SetupError
+from receiver import SettingsError
 
 KEY = "user_id"
 _HEADER = (
@@ -23,7 +23,7 @@ Rows = Any
 _log = structlog.get_logger("offline_email")
 
 
-class CsvError(SetupError):
+class CsvError(SettingsError):
     """It can't be used. The message names the file, the line and what is expected, and quotes nothing."""
 
 

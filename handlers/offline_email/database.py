@@ -8,8 +8,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from handlers.offline_email.readers import Metadata, Reader
-from handlers.offline_email.settings import SetupError
-from receiver import Permanent
+from receiver import Permanent, SettingsError
 
 CONNECTIONS = 4
 """Of one process."""
@@ -30,7 +29,7 @@ class FromSql:
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             # Their texts may hold the URL, and so the password; a missing driver's is its name.
             driver = f" ({error})" if isinstance(error, ModuleNotFoundError) else ""
-            raise SetupError(
+            raise SettingsError(
                 f"OFFLINE_EMAIL_SQL_URL can't be used{driver}: expected a URL such as "
                 "postgresql+psycopg://user:password@host/database, and its driver installed"
             ) from None

@@ -36,7 +36,7 @@ class Desk:
     """Knows the settings and what follows from them.
 
     Raises:
-        SetupError: a template, a catalogue or the source of addresses can't be used.
+        SettingsError: a template, a catalogue or the source of addresses can't be used.
     """
 
     def __init__(self, settings: Settings) -> None:

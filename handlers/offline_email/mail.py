@@ -29,8 +29,9 @@ from handlers.offline_email import plain
 from handlers.offline_email.colors import on, readable
 from handlers.offline_email.digests import SAMPLE, Conversation, Digest, clip, shown
 from handlers.offline_email.readers import Reader
-from handlers.offline_email.settings import Settings, SetupError
+from handlers.offline_email.settings import Settings
 from handlers.offline_email.words import Languages, Words
+from receiver import SettingsError
 
 OURS = Path(__file__).with_name("templates")
 TEMPLATES = ("digest.html", "digest.txt", "subject.txt")
@@ -60,7 +61,7 @@ class Writer:
     """Writes digests. Everything that can be wrong with templates and catalogues shows when it is made.
 
     Raises:
-        SetupError: a template or a catalogue is broken.
+        SettingsError: a template or a catalogue is broken.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -82,9 +83,9 @@ class Writer:
         try:
             self._templates = {name: environment.get_template(name) for name in TEMPLATES}
         except TemplateSyntaxError as error:
-            raise SetupError(f"{error.filename}, line {error.lineno}: {error.message}") from error
+            raise SettingsError(f"{error.filename}, line {error.lineno}: {error.message}") from error
         except TemplateError as error:
-            raise SetupError(f"OFFLINE_EMAIL_TEMPLATES={theirs}: {error}") from error
+            raise SettingsError(f"OFFLINE_EMAIL_TEMPLATES={theirs}: {error}") from error
         self._try_out()
 
     def write(self, digest: Digest, reader: Reader, unsubscribe: str | None, now: datetime) -> Letter:
@@ -114,7 +115,7 @@ class Writer:
                 )
             except Exception as error:
                 where = _template_line(error)
-                raise SetupError(f"the mail can't be written in {language}{where}: {error}") from error
+                raise SettingsError(f"the mail can't be written in {language}{where}: {error}") from error
 
     def _values(
         self, digest: Digest, reader: Reader, unsubscribe: str | None, words: Words, now: datetime

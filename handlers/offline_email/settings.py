@@ -15,10 +15,6 @@ from receiver import PluginSettings, Seconds, Secret
 _SOURCES = "metadata, csv:/path/of/a/file.csv, sql, or module:function"
 
 
-class SetupError(Exception):
-    """The plugin can't work as it is set up. The message says what was expected, and names the setting."""
-
-
 class Settings(PluginSettings, env_prefix="OFFLINE_EMAIL_"):
     """The plugin's settings."""
 

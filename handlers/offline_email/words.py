@@ -11,7 +11,7 @@ from typing import Any
 
 from babel import Locale, UnknownLocaleError
 
-from handlers.offline_email.settings import SetupError
+from receiver import SettingsError
 
 FORMS = frozenset({"zero", "one", "two", "few", "many", "other"})
 """The plural categories of the CLDR."""
@@ -52,7 +52,7 @@ class Languages:
     """The catalogues of some folders' `languages/`; a later folder's texts go before an earlier one's.
 
     Raises:
-        SetupError: a catalogue is broken, or there is none for the `default` language.
+        SettingsError: a catalogue is broken, or there is none for the `default` language.
     """
 
     def __init__(self, folders: Iterable[Path], default: str) -> None:
@@ -64,7 +64,7 @@ class Languages:
         locale = parse(default)
         found = self._find(locale) if locale else None
         if found is None:
-            raise SetupError(
+            raise SettingsError(
                 f"OFFLINE_EMAIL_LANGUAGE={default}: there are words for {', '.join(self.names)} only. "
                 f"Put a file languages/{default}.toml into the folder that OFFLINE_EMAIL_TEMPLATES names"
             )
@@ -101,7 +101,7 @@ def parse(language: str) -> Locale | None:
 def _read_locale_of(path: Path) -> str:
     locale = parse(path.stem)
     if locale is None:
-        raise SetupError(f"{path}: expected the name of a language, such as de.toml or pt_BR.toml")
+        raise SettingsError(f"{path}: expected the name of a language, such as de.toml or pt_BR.toml")
     return str(locale)
 
 
@@ -109,9 +109,9 @@ def _read(path: Path) -> dict[str, Forms]:
     try:
         found = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path}: this is not TOML ({error})") from error
+        raise SettingsError(f"{path}: this is not TOML ({error})") from error
     except OSError as error:
-        raise SetupError(f"{path}: {error.strerror}") from error
+        raise SettingsError(f"{path}: {error.strerror}") from error
     return {name: _forms(path, name, value) for name, value in found.items()}
 
 
@@ -121,7 +121,7 @@ def _forms(path: Path, name: str, value: Any) -> Forms:
     is_text = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
     if is_text and "other" in value and value.keys() <= FORMS:
         return dict(value)
-    raise SetupError(
+    raise SettingsError(
         f"{path}: {name} is neither a text nor a table such as "
         '{one = "{count} message", other = "{count} messages"}'
     )

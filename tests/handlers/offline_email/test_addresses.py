@@ -12,8 +12,8 @@ import structlog
 from handlers.offline_email.addresses import FromCsv, FromMetadata, source_of
 from handlers.offline_email.csv_file import CsvError
 from handlers.offline_email.readers import Reader, is_off
-from handlers.offline_email.settings import Settings, SetupError
-from receiver import Permanent
+from handlers.offline_email.settings import Settings
+from receiver import Permanent, SettingsError
 
 FULL = {"email": " ada@example.com ", "name": "Ada", "language": "en", "timezone": "Europe/London"}
 ADA = Reader("ada@example.com", "Ada", "en", "Europe/London")
@@ -259,7 +259,7 @@ class TestSql:
     )
     def test_wrong_url(self, url):
         """A URL that can't be used stops the start, and the password isn't told."""
-        with pytest.raises(SetupError, match="OFFLINE_EMAIL_SQL_URL can't be used") as raised:
+        with pytest.raises(SettingsError, match="OFFLINE_EMAIL_SQL_URL can't be used") as raised:
             source_of(Settings.load(addresses="sql", sql_url=url, sql_query=self.QUERY))
         assert "secret" not in str(raised.value)
 
@@ -269,7 +269,7 @@ class TestSql:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.delitem(sys.modules, "handlers.offline_email.database", raising=False)
         monkeypatch.setitem(sys.modules, "sqlalchemy", None)
-        with pytest.raises(SetupError, match=r"pip install sendbird-receiver\[sql\]"):
+        with pytest.raises(SettingsError, match=r"pip install sendbird-receiver\[sql\]"):
             source_of(Settings.load(addresses="sql", sql_url="sqlite://", sql_query=self.QUERY))
 
     def test_not_imported(self):
@@ -329,9 +329,9 @@ class TestFunction:
 
     def test_not_there(self, source):
         """A function or a module that isn't there stops the start."""
-        with pytest.raises(SetupError, match=r"leads nowhere .*no attribute 'find'"):
+        with pytest.raises(SettingsError, match=r"leads nowhere .*no attribute 'find'"):
             source("")
-        with pytest.raises(SetupError, match=r"leads nowhere .*No module named 'no_such_module'"):
+        with pytest.raises(SettingsError, match=r"leads nowhere .*No module named 'no_such_module'"):
             source_of(Settings.load(addresses="no_such_module:find"))
-        with pytest.raises(SetupError, match="is no function, but int"):
+        with pytest.raises(SettingsError, match="is no function, but int"):
             source("find = 3")

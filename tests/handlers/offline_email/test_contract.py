@@ -19,24 +19,16 @@ def _members_as_on_sendbird(monkeypatch):
     monkeypatch.setattr("receiver.testing.cases.MANY", 100)
 
 
-NOT_MADE = {
-    "strange_values/group_channel:message_read/*": "samples.refresh fails at `read_updates: 12`; see "
-    "test_odd_updates in test_offline_email.py"
-}
-
-
 class TestGathering(HandlersContract):
     """With nothing unread: events are gathered, asked about, and dropped."""
 
     handlers = plugin.handlers
-    skip = NOT_MADE
 
 
 class TestMailing(HandlersContract):
     """With something unread, and addresses for all: mails go out."""
 
     handlers = plugin.handlers
-    skip = NOT_MADE
     settings: ClassVar[dict[str, Any]] = {
         "addresses": "tests.handlers.offline_email.test_contract:address_of",
         "ask_for_changes": False,

@@ -16,8 +16,8 @@ from handlers.offline_email.mail import DARK_GROUND, LIGHT_GROUND, OURS, Writer
 from handlers.offline_email.plain import WIDTH, columns, wrap
 from handlers.offline_email.readers import Reader
 from handlers.offline_email.recipient import mail_to
-from handlers.offline_email.settings import Settings, SetupError
-from receiver import Permanent
+from handlers.offline_email.settings import Settings
+from receiver import Permanent, SettingsError
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 ADA = Reader("ada@example.com", "Ada", "en", "Europe/Berlin")
@@ -312,13 +312,15 @@ class TestOverridden:
         """A broken file stops the start, and says which one, where, and why."""
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-        with pytest.raises(SetupError, match=said):
+        with pytest.raises(SettingsError, match=said):
             write(templates=tmp_path)
 
 
 def test_language_without_words():
     """A default language that there are no words for stops the start."""
-    with pytest.raises(SetupError, match=r"OFFLINE_EMAIL_LANGUAGE=fi: there are words for de, en, ko only\."):
+    with pytest.raises(
+        SettingsError, match=r"OFFLINE_EMAIL_LANGUAGE=fi: there are words for de, en, ko only\."
+    ):
         write(language="fi")
 
 
