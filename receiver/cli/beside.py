@@ -1,10 +1,11 @@
-"""Settings for verbs that are used beside a running `receiver dev`: what isn't set is taken from it."""
+"""What verbs know of a `receiver dev` that runs beside them: settings, its address, its bots."""
 
 from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,17 @@ from receiver.settings import Settings
 
 LOCK = "dev.lock"
 FILE = "dev.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Dev:
+    """What a running `receiver dev` tells: settings by their names, where its receiver is (a URL), and the
+    bots that its handlers answer for.
+    """
+
+    settings: Mapping[str, str] = field(repr=False)  # secrets are among them
+    receiver: str = ""
+    bots: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -32,12 +44,21 @@ def locked(folder: Path) -> Iterator[None]:
             raise ReceiverError(
                 f"another `receiver dev` uses {folder.resolve()}. End it, or choose another --data-dir."
             ) from None
+        (folder / FILE).unlink(missing_ok=True)  # what an earlier one told is true no more
         yield
 
 
-def tell(folder: Path, environment: Mapping[str, str]) -> None:
-    """Leave the settings of a running `receiver dev` for the verbs beside it."""
-    private.write(folder / FILE, orjson.dumps(environment))
+def tell(folder: Path, dev: Dev) -> None:
+    """Leave for the verbs beside it what a running `receiver dev` tells."""
+    private.write(folder / FILE, orjson.dumps(dev))
+
+
+def running(folder: Path) -> Dev | None:
+    """Return what a `receiver dev` tells that runs in the data folder, or None."""
+    if not _runs(folder):
+        return None
+    told = orjson.loads((folder / FILE).read_bytes())
+    return Dev(told["settings"], told["receiver"], tuple(told["bots"]))
 
 
 def load() -> Settings:
@@ -47,11 +68,13 @@ def load() -> Settings:
         SettingsError: a setting is wrong.
     """
     config = settings.load()
-    if not _runs(config.data_dir):
+    dev = running(config.data_dir)
+    if dev is None:
         return config
-    told = orjson.loads((config.data_dir / FILE).read_bytes())
     fields = {str(field.alias): name for name, field in Settings.model_fields.items()}
-    wanting = {fields[alias]: value for alias, value in told.items() if not getattr(config, fields[alias])}
+    wanting = {
+        fields[alias]: value for alias, value in dev.settings.items() if not getattr(config, fields[alias])
+    }
     return settings.load(**wanting)
 
 

@@ -142,13 +142,18 @@ def dev(
         if redis_url is None:
             redis_url = stack.enter_context(EmbeddedRedis(config.data_dir / "redis")).url
         plan = Plan(config, handlers, redis_url, port, sandbox_port, workers, smtp_port)
-        beside.tell(config.data_dir, plan.environment)
+        _tell(plan, plan.bots)
         processes = stack.enter_context(Processes())
         try:
             _run(processes, plan, began)
         except KeyboardInterrupt:
             ERR.print("\nEnding ...")
     ERR.print("Ended. Everything that was stored is still there.")
+
+
+def _tell(plan: Plan, bots: Iterable[str]) -> None:
+    """Tell the verbs beside this one; some bots may be new."""
+    beside.tell(plan.config.data_dir, beside.Dev(plan.environment, plan.receiver, tuple(bots)))
 
 
 def _run(processes: Processes, plan: Plan, began: float) -> None:
@@ -178,6 +183,7 @@ def _follow_changes(processes: Processes, plan: Plan, work: list[str]) -> NoRetu
         try:
             asyncio.run(_invite_bots(plan, sorted(set(new.bots) - invited)))
             invited.update(new.bots)
+            _tell(plan, new.bots)
         except ReceiverError as error:
             ERR.print(f"[yellow]The new bots could not be invited:[/yellow] {escape(str(error))}")
 

@@ -119,7 +119,7 @@ async def _latest(client: Client, limit: int, category: str | None) -> list[tupl
 
 
 async def _follow(client: Client, category: str | None, as_json: bool) -> None:
-    """Show each event when its deliveries have ended, or when that takes long."""
+    """Show each event when its deliveries have ended, or when that takes long, and then how each ends."""
     inbox, last, shown = Inbox(client), None, set()
     while True:
         try:
@@ -144,12 +144,12 @@ async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json:
             [history] = await deliveries.load(client, [entry])
             if not as_json:
                 failures.show_new(envelope.id, history, told)
-            open_ones = any(one.status in ("waiting", "retrying") for one in history.deliveries)
-            ended = dispatched and not open_ones
+            ended = dispatched and all(map(failures.is_over, history.deliveries))
         await asyncio.sleep(0 if ended else 0.05)
     _print_line(envelope, history, as_json)
     if not (ended or as_json):
-        await failures.follow(client, entry, envelope.id, told)
+        async for delivery in failures.follow(client, entry, envelope.id, history, told):
+            _print_line(envelope, History((delivery,)), as_json)
 
 
 async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[str]]:
@@ -187,6 +187,8 @@ def _print_line(envelope: Envelope, history: History, as_json: bool) -> None:
     for delivery in history.deliveries:
         line.append(f"  {delivery.handler} ")
         line.append(delivery.status, STYLES.get(delivery.status, ""))
+        if len(delivery.attempts) > 1:
+            line.append(f" after {len(delivery.attempts)} attempts", "dim")
     OUT.print(line, soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import sysconfig
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,13 @@ import receiver
 from receiver.cli.output import OUT
 from receiver.pipeline import deliveries
 from receiver.pipeline.connection import Client
-from receiver.pipeline.deliveries import Attempt, History
+from receiver.pipeline.deliveries import Attempt, Delivery, History
+from receiver.pipeline.inbox import Inbox
 
-FOLLOWED = 60.0
+FOLLOWED = 3600.0
 """Seconds for which the later attempts of an event are followed."""
+OFTEN, SELDOM = 0.5, 10.0
+"""Seconds between looks: first, and at most. The longer it takes, the less often is looked."""
 AROUND = 2
 """Lines that are shown before and behind the one that failed."""
 
@@ -64,16 +68,31 @@ def show_new(event_id: str, history: History, told: set[tuple[str, int]]) -> Non
                 OUT.print(shown(delivery.handler, attempt, event_id), soft_wrap=True)
 
 
-async def follow(client: Client, entry: str, event_id: str, told: set[tuple[str, int]]) -> None:
-    """Show what fails in later attempts, for as long as a developer is likely to wait for them."""
-    deadline = time.monotonic() + FOLLOWED
-    while time.monotonic() < deadline:
+async def follow(
+    client: Client, entry: str, event_id: str, seen: History, told: set[tuple[str, int]]
+) -> AsyncIterator[Delivery]:
+    """Show what fails in later attempts, and give each delivery that had not ended when it was `seen`, and
+    has now; for as long as a developer is likely to wait for them.
+    """
+    over = {one.handler for one in seen.deliveries if is_over(one)}
+    began, dispatched = time.monotonic(), False
+    while (elapsed := time.monotonic() - began) < FOLLOWED:
         with suppress(redis.RedisError, OSError):
+            dispatched = dispatched or await Inbox(client).is_dispatched(entry)
             [history] = await deliveries.load(client, [entry])
             show_new(event_id, history, told)
-            if not any(one.status == "retrying" for one in history.deliveries):
+            for one in history.deliveries:
+                if is_over(one) and one.handler not in over:
+                    over.add(one.handler)
+                    yield one
+            if dispatched and all(map(is_over, history.deliveries)):
                 return
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(min(max(OFTEN, elapsed / 20), SELDOM))
+
+
+def is_over(delivery: Delivery) -> bool:
+    """Whether there is no other attempt."""
+    return delivery.status not in ("waiting", "retrying")
 
 
 def shown(handler: str, attempt: Attempt, event_id: str) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from dataclasses import asdict
@@ -14,15 +13,13 @@ import typer
 from rich.progress import Progress
 
 from receiver import samples, settings
-from receiver.cli import beside, ports, sample_list
+from receiver.cli import addressee, beside, ports, sample_list
 from receiver.cli.changes import Change, check, parse
 from receiver.cli.output import ERR
 from receiver.cli.sending import Plan, send
-from receiver.errors import ReceiverError, SendbirdRefused
+from receiver.errors import ReceiverError
 from receiver.samples import Sample, SampleNotFound
 from receiver.sandbox import seeds
-from receiver.sendbird.platform import Platform
-from receiver.settings import Settings
 
 DEFAULT_URL = f"http://127.0.0.1:{ports.RECEIVER}"
 SANDBOX_CHANNELS = {"group_channel:": seeds.TEAM, "bot_": seeds.TEAM, "open_channel:": seeds.LOBBY}
@@ -51,8 +48,14 @@ def trigger(
         ),
     ] = None,
     to: Annotated[
-        str, typer.Option(metavar="URL", help="Where to send it. Without a path, the right one is used.")
-    ] = DEFAULT_URL,
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where to send it. Without a path, the right one is used. Default: to a running "
+            f"`receiver dev`, else {DEFAULT_URL}.",
+            show_default=False,
+        ),
+    ] = None,
     count: Annotated[
         int, typer.Option(min=1, metavar="N", help="Send it N times, as N different events.")
     ] = 1,
@@ -79,7 +82,10 @@ def trigger(
     ] = False,
     bot: Annotated[
         str | None,
-        typer.Option(help="For which bot. Default: the first of SENDBIRD_BOT_TOKENS.", show_default=False),
+        typer.Option(
+            help="For which bot. Default: the first of SENDBIRD_BOT_TOKENS, or of a running `receiver dev`.",
+            show_default=False,
+        ),
     ] = None,
     bot_token: Annotated[
         str | None,
@@ -119,12 +125,14 @@ def trigger(
     sample = _find(category, type_ and type_.upper(), case)
     wanted: list[Change] = [("channel.channel_url", channel)] if channel else _sandbox_channel(sample)
     if category.startswith("bot_"):
-        wanted += _bot(sample, bot, bot_token)
+        wanted += addressee.changes(sample, bot, bot_token)
     elif bot or bot_token:
         raise typer.BadParameter(f"{category} is not sent to a bot.", param_hint="--bot")
     plan = Plan(
         sample=sample,
-        **_destination(to, category, signed=not unsigned and (sample.is_signed or bool(token))),
+        **_destination(
+            to or _receiver(), category, signed=not unsigned and (sample.is_signed or bool(token))
+        ),
         token="" if unsigned else token or _api_token(sample),
         changes=tuple(wanted + [_change(change) for change in changes or ()]),
         same=same,
@@ -138,6 +146,12 @@ def trigger(
             _send(plan, count, as_json=as_json)
     except samples.NoSuchPlace as error:
         raise typer.BadParameter(str(error), param_hint="--set") from None
+
+
+def _receiver() -> str:
+    """Return the address of a receiver on this machine."""
+    dev = beside.running(settings.load().data_dir)
+    return dev.receiver if dev and dev.receiver else DEFAULT_URL
 
 
 def _find(category: str, type_: str | None, case: str | None) -> Sample:
@@ -253,38 +267,6 @@ def _api_token(sample: Sample) -> str:
         "(In the folder of a running `receiver dev`, its own is used.)",
         param_hint="--token",
     )
-
-
-def _bot(sample: Sample, bot: str | None, bot_token: str | None) -> list[Change]:
-    """Return the changes that make `sample` a callback to the bot."""
-    config = beside.load()
-    userid = bot or next(iter(config.bot_tokens), sample.payload["bot"]["bot_userid"])
-    configured = config.bot_tokens.get(userid)
-    proof = bot_token or (configured.get_secret_value() if configured else _look_up(config, userid))
-    if not proof:
-        raise typer.BadParameter(
-            f"there is no token for the bot {userid}. Set SENDBIRD_BOT_TOKENS={userid}:<its token>, "
-            "or pass --bot-token.",
-            param_hint="--bot-token",
-        )
-    return [("bot.bot_userid", userid), ("bot.bot_token", proof)]
-
-
-def _look_up(config: Settings, userid: str) -> str:
-    """Ask Sendbird, or the sandbox, for a bot's token, as the receiver does for bots it is not told of."""
-    if not config.api_tokens or not (config.api_url or config.app_id):
-        return ""
-
-    async def ask() -> str:
-        token = config.api_tokens[0].get_secret_value()
-        async with Platform(config.platform_url, token, attempts=1) as platform:
-            try:
-                return (await platform.get_bot(userid)).token
-            except SendbirdRefused as error:
-                why = f"Sendbird gives no token for the bot {userid}: {error}"
-                raise typer.BadParameter(why, param_hint="--bot") from None
-
-    return asyncio.run(ask())
 
 
 def _change(text: str) -> Change:

@@ -219,11 +219,11 @@ def path_of(*segments: str) -> str:
     """Return a path whose segments are percent-encoded: ids may hold `/`, `?` or any character.
 
     Raises:
-        ValueError: for an empty segment, `.` or `..`, which would make it another call's path.
+        SendbirdRefused: for an empty segment, `.` or `..`, which would make it another call's path.
     """
     for segment in segments:
         if segment in ("", ".", ".."):
-            raise ValueError(f"{segment!r} can't be part of the path {'/'.join(('', *segments))!r}")
+            raise SendbirdRefused(f"{segment!r} can't be part of the path {'/'.join(('', *segments))!r}")
     return "".join("/" + quote(segment, safe="") for segment in segments)
 
 

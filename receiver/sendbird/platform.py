@@ -5,7 +5,7 @@
 
 Every method raises SendbirdRefused (repeating can't help) or SendbirdUnavailable (try again later);
 which calls the client repeats by itself is told in `receiver.sendbird.api`. Ids and channel URLs may
-hold any character, but an empty one is a ValueError.
+hold any character, but an empty one is refused before anything is sent.
 """
 
 from __future__ import annotations

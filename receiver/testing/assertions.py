@@ -21,6 +21,8 @@ class _Has(Protocol):
     def calls(self) -> list[Any]: ...
     @property
     def status(self) -> Mapping[str, str]: ...
+    @property
+    def error(self) -> BaseException | None: ...
 
 
 class Assertions:
@@ -124,7 +126,7 @@ def _fits(value: str, text: Text | None, containing: str | None) -> bool:
     return (text is None or value == text) and (containing is None or containing in value)
 
 
-def _check(outcome: object, found: Iterable[object], times: int | None, wanted: str) -> None:
+def _check(outcome: _Has, found: Iterable[object], times: int | None, wanted: str) -> None:
     count = len(list(found))
     if times is None and not count:
         _fail(outcome, f"expected {wanted}")
@@ -141,6 +143,6 @@ def _shown(value: object) -> str:
     return f"matching /{value.pattern}/" if isinstance(value, re.Pattern) else repr(value)
 
 
-def _fail(outcome: object, expected: str) -> NoReturn:
+def _fail(outcome: _Has, expected: str) -> NoReturn:
     __tracebackhide__ = True
-    raise AssertionError(f"{expected}; this is what came of it:\n{outcome}")
+    raise AssertionError(f"{expected}; this is what came of it:\n{outcome}") from outcome.error

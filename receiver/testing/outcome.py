@@ -93,9 +93,8 @@ class Outcome(Assertions):
 
     @property
     def error(self) -> BaseException | None:
-        """The first error of a handler, or None. To ask for a wait is none."""
-        failed = (run.error for run in self.runs if run.status in ("failed", "dead"))
-        return next((error for error in failed if error is not None), None)
+        """The first error of a handler, succeeded it later or not; or None. To ask for a wait is no error."""
+        return self._first_error("failed", "dead")
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -107,9 +106,17 @@ class Outcome(Assertions):
         return next(iter(self.states.values()), {})
 
     def raise_for_error(self) -> None:
-        """Raise the first error of a handler, as the handler raised it."""
-        if self.error is not None:
-            raise self.error
+        """Raise the first error of a handler, as the handler raised it.
+
+        Of a turn of the clock, only that of a handler which has given up: time mends what failed.
+        """
+        error = self.error if self.event is not None else self._first_error("dead")
+        if error is not None:
+            raise error
+
+    def _first_error(self, *statuses: Status) -> BaseException | None:
+        errors = (run.error for run in self.runs if run.status in statuses)
+        return next((error for error in errors if error is not None), None)
 
     def __str__(self) -> str:
         about = f"{self.event.category}" if self.event is not None else "the clock was turned"

@@ -167,7 +167,13 @@ class Stage:
         return self._outcome(runs, event, deliveries[0].accepted if deliveries else None, catch=catch)
 
     async def turn(self, seconds: float, *, catch: bool = False) -> Outcome:
-        """Let time pass: batches close, failed attempts run again, each when it is due."""
+        """Let time pass: batches close, failed attempts run again, each when it is due.
+
+        Args:
+            seconds: How long.
+            catch: Return the outcome when a handler has given up, too. Default: raise what it raised last.
+                (A failed attempt that has another one behind it is in `runs`, and raises nothing.)
+        """
         target = self.clock.milliseconds + round(seconds * 1000)
         async with self._busy:
             runs = await self._run_ready()
@@ -178,7 +184,7 @@ class Stage:
         return self._outcome(runs, None, None, catch=catch)
 
     async def settle(self, *, catch: bool = False) -> Outcome:
-        """Let time pass until nothing is left to do.
+        """Let time pass until nothing is left to do. `catch` is that of `turn`.
 
         Raises:
             AssertionError: there is no end to it.

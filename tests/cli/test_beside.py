@@ -16,7 +16,11 @@ def test_told(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir(mode=0o700)
     (tmp_path / "data" / beside.FILE).touch(mode=0o644)
     with beside.locked(tmp_path / "data"):
-        beside.tell(tmp_path / "data", {"SENDBIRD_API_TOKEN": "its-token"})
+        assert beside.running(tmp_path / "data") is None  # what was there is an earlier one's
+        told = beside.Dev({"SENDBIRD_API_TOKEN": "its-token"}, "http://127.0.0.1:8500", ("a_bot",))
+        beside.tell(tmp_path / "data", told)
+        assert beside.running(tmp_path / "data") == told
+        assert "its-token" not in repr(told)
         assert (tmp_path / "data" / beside.FILE).stat().st_mode & 0o777 == 0o600
         assert beside.load().api_keys == (b"its-token",)
         with (
@@ -25,6 +29,7 @@ def test_told(tmp_path, monkeypatch):
         ):
             pass
     assert beside.load().api_keys == ()
+    assert beside.running(tmp_path / "data") is None
 
 
 def test_open_data_folder(tmp_path):

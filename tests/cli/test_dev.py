@@ -7,7 +7,7 @@ import time
 import pytest
 
 from receiver import settings
-from receiver.cli import dev
+from receiver.cli import beside, dev
 
 
 def test_shows_no_password(clean, capsys, monkeypatch):
@@ -49,3 +49,11 @@ def test_shows_the_mails(clean, tmp_path, capsys, monkeypatch, port):
     monkeypatch.setenv("COLUMNS", "200")
     dev._show(plan(tmp_path, port), time.monotonic())
     assert ("http://127.0.0.1:8001/mail" in capsys.readouterr().err) == bool(port)
+
+
+def test_tells_the_verbs_beside(clean, tmp_path):
+    """The verbs beside are told the settings, where the receiver is, and which bots there are."""
+    made = plan(tmp_path)
+    with beside.locked(tmp_path):
+        dev._tell(made, ["a_bot"])
+        assert beside.running(tmp_path) == beside.Dev(made.environment, "http://127.0.0.1:8000", ("a_bot",))

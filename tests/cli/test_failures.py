@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 
 import pytest
 from rich.console import Console
 
-from receiver.cli import failures
+from receiver.cli import events, failures
+from receiver.events import Envelope
+from receiver.pipeline import keys
 from receiver.pipeline.deliveries import Attempt, Delivery, History
 
 PLUGIN = """import json
@@ -119,3 +122,65 @@ def test_once(fail, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "attempt 1" not in shown
     assert "plug.handle timed out in attempt 2" in shown
+
+
+@pytest.fixture
+async def following(client, monkeypatch):
+    """Follow an event whose deliveries have not ended when it is shown; they are set by their states."""
+    for module in (events, failures):
+        monkeypatch.setattr(module, "OUT", Console())
+    monkeypatch.setattr(events, "PATIENCE", 0.2)
+    monkeypatch.setattr(failures, "OFTEN", 0.01)
+    envelope = Envelope("e" * 24, "webhook", "group_channel:message_send", "team", "", 1, b"{}")
+
+    async def deliver(**states):
+        """Set each handler's status, after so many attempts."""
+        for name, (status, number) in states.items():
+            record = Attempt(number, 1, status if status == "done" else "failed", error="E: no").to_json()
+            fields = {f"plug.{name}": f"{status} {number} 0", f"plug.{name} {number}": record}
+            await client.hset(keys.event("5-0"), mapping=fields)
+        await client.set(keys.CURSOR, "5-0")
+
+    return deliver, lambda: asyncio.create_task(events._show_outcome(client, "5-0", envelope, False))
+
+
+async def test_ends_are_told(following, capsys):
+    """How each delivery ends that had not ended when the event was shown is told once, when it is so."""
+    deliver, follow = following
+    await deliver(one=("retrying", 1), two=("retrying", 1), three=("done", 1))
+    task = follow()
+    said = await until(capsys, "plug.two retrying")
+    assert "plug.one retrying" in said
+    assert "plug.three done" in said
+    await deliver(one=("done", 2))
+    said = await until(capsys, "plug.one done after 2 attempts")
+    assert said.count("\n") == 1
+    assert "eeeeeeee  group_channel:message_send  team" in said
+    await deliver(two=("retrying", 2))
+    await until(capsys, "plug.two failed in attempt 2")
+    await deliver(two=("dead", 3))
+    await asyncio.wait_for(task, 10)
+    said = capsys.readouterr().out
+    assert "plug.two dead after 3 attempts" in said
+    assert "plug.one" not in said
+    assert "plug.three" not in said
+
+
+async def test_waiting_ends_are_told(following, capsys):
+    """So is the end of a delivery that waited for another, and of one that no dispatcher had seen yet."""
+    deliver, follow = following
+    task = follow()
+    await until(capsys, "group_channel:message_send")
+    await deliver(one=("done", 1))
+    await asyncio.wait_for(task, 10)
+    assert "plug.one done\n" in capsys.readouterr().out
+
+
+async def until(capsys, text):
+    """Return what was printed, as soon as `text` is in it."""
+    said = ""
+    async with asyncio.timeout(10):
+        while text not in said:
+            await asyncio.sleep(0.01)
+            said += capsys.readouterr().out
+    return said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -137,9 +138,24 @@ def call(command, folder, **environment):
 
 
 def test_its_tests_pass(project):
-    """The project's own tests pass."""
+    """The project's own tests pass, and the contract of plugins is among them."""
     folder, python = project
-    assert "2 passed" in call([python, "-m", "pytest", "-q", "-W", "error"], folder)
+    said = call([python, "-m", "pytest", "-v", "-W", "error"], folder)
+    assert "test_welcome_once PASSED" in said
+    assert "::test_failing_call[group_channel:join/plain-loses the answer] PASSED" in said
+
+
+def test_its_readme_and_gitignore(project):
+    """The README shows receiver.toml with values that count; what tools leave behind is ignored by git."""
+    folder, python = project
+    [written] = re.findall(
+        r"```toml\n# receiver.toml\n(.+?)```", (folder / "README.md").read_text(), re.DOTALL
+    )
+    (folder / "receiver.toml").write_text(written)
+    shown = json.loads(call([python, "-m", "receiver", "handlers", "show", "ticket_desk", "--json"], folder))
+    (folder / "receiver.toml").unlink()
+    assert shown["plugins"][0]["settings"][0]["value"] == "Welcome"
+    assert ".hypothesis/" in (folder / ".gitignore").read_text().splitlines()
 
 
 def test_it_is_found(project):

@@ -80,8 +80,7 @@ class Site:
     def send(self, text, channel="c1"):
         """Send a message; return the event's id."""
         options = ["--set", f'payload.message="{text}"', "--set", f"channel.channel_url={channel}"]
-        target = f"http://127.0.0.1:{self.port}"
-        command = receiver("trigger", "group_channel:message_send", *options, "--to", target, "--json")
+        command = receiver("trigger", "group_channel:message_send", *options, "--json")
         done = subprocess.run(
             command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=True
         )
@@ -159,14 +158,20 @@ def test_broken_code(site, imports, said):
     site.is_loaded(f"mended{len(said)}", 8)
 
 
+def told_beside(site):
+    return json.loads((site.folder / "data/dev.json").read_text())
+
+
 def test_new_bot(site):
     """A bot that is new in the code is made and invited, and answers; one that is gone is told."""
     site.change(version=9, bot="second_bot")
     wait_for(lambda: "mine.first_bot is gone" in site.output, what="the note")
-    token = json.loads((site.folder / "data/dev.json").read_text())["SENDBIRD_API_TOKEN"]
+    token = told_beside(site)["settings"]["SENDBIRD_API_TOKEN"]
     api = httpx.Client(base_url=f"http://127.0.0.1:{site.sandbox_port}/v3", headers={"api-token": token})
     with api:
         wait_for(lambda: api.get("/bots/second_bot").status_code == 200, what="the bot")
+        wait_for(lambda: told_beside(site)["bots"] == ["second_bot"], what="the verbs beside to know it")
+        assert told_beside(site)["receiver"] == f"http://127.0.0.1:{site.port}"
         message = {"message_type": "MESG", "user_id": "ada", "message": "hello"}
         api.post("/group_channels/sandbox_team/messages", json=message).raise_for_status()
 

@@ -14,7 +14,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.errors import SendbirdRefused, SendbirdUnavailable, SettingsError
+from receiver.errors import Permanent, SendbirdRefused, SendbirdUnavailable, SettingsError
 from receiver.sendbird.api import MAX_ANSWER, Api, Failure, judge, named_wait, path_of
 from receiver.sendbird.platform import Platform
 
@@ -360,5 +360,6 @@ class TestPathOf:
     @pytest.mark.parametrize("segment", ["", ".", ".."])
     def test_other_calls_path(self, segment):
         """A segment that would turn the path into another call's is refused."""
-        with pytest.raises(ValueError, match="can't be part"):
+        with pytest.raises(SendbirdRefused, match="can't be part") as caught:
             path_of("bots", "helper_bot", "channels", segment)
+        assert isinstance(caught.value, Permanent)

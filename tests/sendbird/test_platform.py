@@ -113,7 +113,7 @@ class TestBots:
 
     async def test_leave_nothing(self, sendbird, platform):
         """Leaving a channel without a URL doesn't leave all channels."""
-        with pytest.raises(ValueError, match="can't be part"):
+        with pytest.raises(SendbirdRefused, match="can't be part of the path '/bots/helper/channels/'"):
             await platform.leave_channel("helper", "")
         assert sendbird.requests == []
 

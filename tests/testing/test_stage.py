@@ -212,6 +212,51 @@ async def test_retries_wait_for_the_clock(handlers, seen):
         assert seen == ["boom"] * 3
 
 
+@pytest.fixture
+def shaky(handlers):
+    """A handler that fails as often as the message says."""
+
+    @handlers.on("group_channel:message_send", retries=2)
+    async def shake(event, context):
+        if context.attempt <= int(event.text):
+            raise ValueError(f"no luck {context.attempt}")
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_time_heals(handlers, shaky, failures):
+    """A failed attempt that a later one makes good raises nothing, and stays in the outcome."""
+    async with Stage(handlers) as stage:
+        with pytest.raises(ValueError, match="no luck 1"):
+            await stage.send(MessageSent, text=str(failures))
+        outcome = await stage.settle()
+        outcome.assert_done("shake")
+        said = [str(run.error) for run in outcome.runs if run.error is not None]
+        assert said == ["no luck 2"][: failures - 1]
+        assert all(text in str(outcome) for text in said)
+
+
+async def test_time_may_heal(handlers, shaky):
+    """An attempt that fails in a turn raises only when there is no other one."""
+    async with Stage(handlers) as stage:
+        await stage.send(MessageSent, text="9", catch=True)
+        outcome = await stage.turn(2)
+        outcome.assert_status("failed")
+        assert str(outcome.error) == "no luck 2"
+        with pytest.raises(AssertionError, match="ValueError: no luck 2") as caught:
+            outcome.assert_done()
+        assert caught.value.__cause__ is outcome.error
+        with pytest.raises(ValueError, match="no luck 3"):
+            await stage.turn(60)
+
+
+async def test_what_time_does_not_heal(handlers, shaky):
+    """Who settles is told what a handler raised last before it gave up."""
+    async with Stage(handlers) as stage:
+        await stage.send(MessageSent, text="9", catch=True)
+        with pytest.raises(ValueError, match="no luck 3"):
+            await stage.settle()
+
+
 async def test_a_failing_event_holds_its_conversation(handlers, seen):
     """Later events of the conversation wait for a failing one; those of others don't."""
     async with Stage(handlers) as stage:
