@@ -8,6 +8,8 @@ import random
 import socket
 import time
 import traceback
+from collections import defaultdict
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,7 +46,8 @@ _log = structlog.get_logger("receiver.attempts")
 
 
 class Surroundings(Protocol):
-    """What an attempt needs of its process. `threads` bounds the plain functions that run at once.
+    """What an attempt needs of its process. `threads` bounds the plain functions that run at once, and
+    `batches` each handler's batches: their events are in memory meanwhile.
 
     `blocking` is the client for RQ, which has no asynchronous one.
     """
@@ -55,6 +58,7 @@ class Surroundings(Protocol):
     mail: MailRoom
     bots: frozenset[str]
     threads: asyncio.Semaphore
+    batches: defaultdict[str, asyncio.Semaphore]
     lifespans: Lifespans
 
 
@@ -99,9 +103,11 @@ class Attempts:
             return Verdict(taken, "dead", self._attempt(taken, "failed", error="the event can't be read"))
         if taken.failures > self._handler.retries:
             return Verdict(taken, "dead")
-        if self._is_async:
-            return await self._run(taken, open_event(taken.envelope), state)
-        async with self._around.threads:  # the clock starts when there is a thread to run in
+        async with AsyncExitStack() as turn:  # the clock starts when there is room to run in
+            if not self._is_async:
+                await turn.enter_async_context(self._around.threads)
+            if self._handler.window is not None:
+                await turn.enter_async_context(self._around.batches[self._handler.name])
             return await self._run(taken, open_event(taken.envelope), state)
 
     async def _run(self, taken: Taken, event: Event, unsaved: bytes | None) -> Verdict:

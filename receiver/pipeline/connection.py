@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import redis
 import redis.asyncio
+from redis.asyncio.connection import BlockingConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
@@ -20,10 +21,26 @@ bytes or str, and whether it is awaited.)"""
 
 
 def connect(url: str, *, timeout: float = 5.0) -> Client:
-    """Return a client for use on an event loop. A command fails after `timeout` seconds, once."""
+    """Return a client for use on an event loop. A command fails after `timeout` seconds, once.
+
+    It is for a few commands at once: redis-py's pool ends at 100 connections, with an error.
+    """
     return redis.asyncio.Redis.from_url(
         url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0)
     )
+
+
+def connect_many(url: str, *, timeout: float = 5.0, connections: int = 64) -> Client:
+    """Return a client for any number of commands at once, which wait for one of `connections`."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=None,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def connect_blocking(url: str, *, timeout: float = 5.0) -> redis.Redis:

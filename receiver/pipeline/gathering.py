@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import redis
@@ -19,7 +20,7 @@ from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.routes import lane_of
 
 AT_ONCE = 1000
-"""Keys of one script: Redis does nothing else meanwhile."""
+"""Keys of one script, in whichever lanes: Redis does nothing else meanwhile. More go lane by lane."""
 
 _GATHER = Script("gather")
 _CANCEL = Script("cancel")
@@ -38,11 +39,11 @@ async def gather(
     A lane that isn't woken, because this process dies, is found by the reaper.
     """
     woken: list[tuple[str, float]] = []
-    for number, pairs in enumerate(_chunks(collect, names)):
+    for part, pairs in _parts(collect, names):
         told = await _GATHER.run(
             client,
             [keys.LANES],
-            [keys.PREFIX, entry, f"{guard} {number}", *limits(collect.window), keys.BLOCKED, *pairs],
+            [keys.PREFIX, entry, f"{guard} {part}", *limits(collect.window), keys.BLOCKED, *pairs],
         )
         woken += [(lane.decode(), due) for lane, due in told]
     if woken:
@@ -60,19 +61,22 @@ async def cancel(
 ) -> None:
     """Drop what is gathered under the keys `names` and older than `entry`, unless `guard` is on record."""
     which = ["", ""] if conversation is None else ["1", storable(conversation)]
-    for number, pairs in enumerate(_chunks(collect, names)):
+    for part, pairs in _parts(collect, names):
         await _CANCEL.run(
-            client, [keys.LANES, keys.INBOX], [keys.PREFIX, entry, f"{guard} {number}", *which, *pairs]
+            client, [keys.LANES, keys.INBOX], [keys.PREFIX, entry, f"{guard} {part}", *which, *pairs]
         )
 
 
-def _chunks(collect: Collect, names: Sequence[str]) -> list[list[Any]]:
-    """Return flat lists of lanes and keys, with the keys of a lane together."""
+def _parts(collect: Collect, names: Sequence[str]) -> list[tuple[str, list[Any]]]:
+    """Return flat lists of lanes and keys, with the keys of a lane together, each under a name.
+
+    Many keys are parted by lane: a key is in the same part in every attempt, whatever the others are.
+    """
     pairs = sorted((lane_of(collect.handler, name), name) for name in map(storable, names))
-    return [
-        [part for pair in pairs[first : first + AT_ONCE] for part in pair]
-        for first in range(0, len(pairs), AT_ONCE)
-    ]
+    if len(pairs) <= AT_ONCE:
+        return [("0", [part for pair in pairs for part in pair])]
+    lanes = groupby(pairs, lambda pair: pair[0])
+    return [(lane, [part for pair in some for part in pair]) for lane, some in lanes]
 
 
 def _wake(blocking: redis.Redis, woken: list[tuple[str, float]]) -> None:

@@ -199,7 +199,7 @@ class Lane:
         result = await self._release.run(
             self._client,
             [key["owner"], key["queue"], key["taken"], key["held"], key["gathering"], keys.LANES],
-            [self.name, self.token, "1" if give_way else ""],
+            [self.name, self.token, "1" if give_way else "", "1" if self._window else ""],
         )
         if result is None:
             raise Fenced(f"the lane {self.name} has another owner")

@@ -1,7 +1,7 @@
 -- Ends the caller's ownership: when the lane has nothing to do now, or when the caller gives way.
 --
 -- KEYS  1 owner  2 queue  3 taken  4 held  5 gathering  6 lanes
--- ARGV  1 lane  2 token  3 '1' to give way
+-- ARGV  1 lane  2 token  3 '1' to give way  4 '1' if the caller closes what was gathered
 -- Returns {'empty'}, {'resting', due (ms)}, {'more'}, or false if the caller no longer owns the lane.
 -- 'more' leaves the lane to the caller, unless it gives way.
 
@@ -12,6 +12,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]
 local closing = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2]
+if closing and ARGV[4] ~= '1' then
+  closing = now + 60000 -- its handler gets no batches any more: it waits for one that does
+end
 local due = held
 if closing and (not held or tonumber(closing) < tonumber(held)) then
   due = closing

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.mail.mailer import MailRoom
 from receiver.pipeline import jobs, keys, routes
-from receiver.pipeline.connection import connect, connect_blocking
+from receiver.pipeline.connection import connect, connect_blocking, connect_many
 from receiver.pipeline.drain import Drain
 from receiver.pipeline.lanes import LEASE_MS, Lane, Release
 from receiver.pipeline.lifespans import Lifespans
@@ -42,6 +43,8 @@ from receiver.settings import Settings
 THREADS = 64
 """Plain functions that run at once. Those that outlived their time limit run on beside them."""
 ABANDONED_THREADS = 192
+BATCHES = 16
+"""Batches of one handler that are in memory at once."""
 WORKER_TTL = 60
 """Seconds after which RQ takes a silent worker for dead; it waits for jobs a little less at a time."""
 STUCK_AFTER = LEASE_MS / 1000 * 2 / 3
@@ -63,8 +66,10 @@ class Runtime:
         self.stopping = False
         self.alone = True
         self.blocking: redis.Redis = connect_blocking(config.redis_url)
-        self.client = connect(config.redis_url)
+        self.client = connect_many(config.redis_url)
+        self._lanes = connect(config.redis_url)  # attempts must not keep a drain waiting
         self.threads = asyncio.Semaphore(THREADS)
+        self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()
         token = config.api_tokens[0].get_secret_value() if config.api_tokens else ""
         self.sendbird = Platform(config.platform_url, token)
@@ -126,9 +131,9 @@ class Runtime:
                 f"the lane {lane} waits for a handler that this worker doesn't have. It has: "
                 f"{', '.join(sorted(self.handlers)) or 'none'}. Is RECEIVER_HANDLERS the same as elsewhere?"
             )
-        known = await self.client.smembers(keys.BOTS)
+        known = await self._lanes.smembers(keys.BOTS)
         self.bots = frozenset(bot.decode() for bot in known)
-        drain = Drain(Lane(self.client, lane, handler.window), handler, self)
+        drain = Drain(Lane(self._lanes, lane, handler.window), handler, self)
         if not await drain.begin():
             return False
         task = asyncio.create_task(self._run(drain, lane))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,7 @@ from receiver.testing.mails import Post, SentMail
 MAIL_FROM = "Chat <chat@receiver.test>"
 PUBLIC_URL = "https://receiver.test"
 THREADS = 64
+BATCHES = 16
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Surroundings:
         self.sendbird = platform
         self.bots = bots
         self.threads = asyncio.Semaphore(THREADS)
+        self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()
         self.gathering = gathering
         # Not `settings.load()`: what is set on this machine is no business of a test.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 import orjson
 import pytest
@@ -36,6 +37,7 @@ class Road:
         self.stopping = False
         self.alone = True
         self.threads = asyncio.Semaphore(64)
+        self.batches = defaultdict(lambda: asyncio.Semaphore(16))
         self.lifespans = Lifespans()
         self.mail = MailRoom(settings.load(), client)
         self.dispatcher = self.another_dispatcher()

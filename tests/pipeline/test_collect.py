@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -17,6 +19,7 @@ from receiver.errors import Fenced, SendbirdRefused
 from receiver.events import Batch
 from receiver.pipeline import drain, forgetting, gathering, jobs, keys, reaper, routes
 from receiver.pipeline.connection import connect, connect_blocking
+from receiver.pipeline.drain import Drain
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.lanes import Lane
 from receiver.pipeline.reaper import Reaper
@@ -1017,3 +1020,62 @@ async def test_many_batches_close_a_window_at_a_time(road, monkeypatch):
     monkeypatch.setattr("receiver.pipeline.lanes.CLOSED_AT_ONCE", 4)
     await lane.turn([], want=drain.WINDOW, share=1, enough=[])
     assert await road.client.hlen(keys.lane(lane.name, "closed")) == 3
+
+
+async def nothing(batch, context):
+    """A handler of batches."""
+
+
+async def test_a_handler_that_gathers_no_more_rests(road):
+    """What was gathered for a handler that is an ordinary one now waits, and keeps no drain running."""
+    digest = road.handlers.collect(quiet=0, longest=1, name="digest")(nothing)
+
+    async def gather(event, context):
+        await context.gather(digest, "key")
+
+    road.handlers.on("*", name="gather")(gather)
+    await road.append()
+    await road.dispatch()
+    await road.drain_lane((await road.lanes())[0])
+    [lane] = await road.lanes()
+    handler = replace(next(one for one in road.handlers if one.name == "test.digest"), window=None)
+    drain = Drain(Lane(road.client, lane), handler, road)
+    assert await drain.begin()
+    assert (await drain.run()).state == "resting"
+
+
+async def test_people_of_a_repeated_attempt(road, monkeypatch):
+    """With very many keys, of which one is missing in the repeated attempt, no other one is left out."""
+    monkeypatch.setattr(gathering, "AT_ONCE", 10)
+    digest = road.handlers.collect(quiet=60, longest=60, name="digest")(nothing)
+    people = [f"u{n:04}" for n in range(200)]
+
+    async def gather(event, context):
+        if context.attempt == 1:
+            run, parts = gathering._GATHER.run, []
+
+            async def some(*arguments):
+                parts.append(arguments)
+                if len(parts) > 5:
+                    raise ConnectionError
+                return await run(*arguments)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(gathering, "_GATHER", SimpleNamespace(run=some))
+                await context.gather(digest, *people)
+        await context.gather(digest, *people[1:])
+
+    road.handlers.on("*", name="gather")(gather)
+    await road.append()
+    await road.dispatch()
+    for _ in range(2):
+        for lane in await road.lanes():
+            if lane.startswith("test.gather"):
+                await road.client.zadd(keys.lane(lane, "held"), {"c1": 0}, xx=True)
+                await road.drain_lane(lane)
+    found = {
+        key.decode()
+        for lane in await road.lanes()
+        for key in await road.client.zrange(keys.lane(lane, "gathering"), 0, -1)
+    }
+    assert found >= set(people[1:])

@@ -15,6 +15,7 @@ from receiver.intake import Intake
 from receiver.pipeline import attempts, keys, lanes, routes
 from receiver.pipeline import drain as drain_module
 from receiver.pipeline.attempts import backoff
+from receiver.pipeline.connection import connect_many
 from receiver.pipeline.drain import SHARE, WINDOW
 from receiver.pipeline.lanes import Lane
 from receiver.signature import sign
@@ -771,3 +772,20 @@ async def test_a_suspect_that_waits_slows_nobody_down(road):
     [left] = (await road.drain()).values()
     assert left.state == "resting"
     assert most[0] == len(others)
+
+
+async def test_many_commands_at_once(road, redis_url):
+    """However many handlers use their context at once, none of them waits in vain for a connection."""
+    road.client = connect_many(redis_url, connections=2)
+
+    async def handler(event, context):
+        async with context.once("x"):
+            pass
+
+    road.handlers.on("*", name="h", concurrency=256)(handler)
+    events = [await road.append(f"c{n}") for n in range(200)]
+    await road.dispatch()
+    await asyncio.gather(*(road.drain_lane(lane) for lane in await road.lanes()))
+    deliveries = [await road.delivery(event) for event in events]
+    assert {(one.status, len(one.attempts)) for one in deliveries} == {("done", 1)}
+    await road.client.aclose()
