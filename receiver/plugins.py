@@ -25,7 +25,7 @@ from receiver.collect import Collect, Window
 from receiver.context import Context
 from receiver.errors import PluginError, SettingsError
 from receiver.events.batches import COLLECTED, Batch, Gathered
-from receiver.events.catalogue import CATEGORIES
+from receiver.events.catalogue import CATEGORIES, MESSAGE_TYPES
 from receiver.plugin_settings import PluginSettings
 from receiver.registration import Options, Registration, Wishes
 
@@ -128,6 +128,8 @@ class Handlers(Registration, Generic[Settings]):
             raise PluginError(f'{self.name}: on() needs a category, as in @handlers.on("user:block")')
         options = self._known("on", wishes, Wishes)
         where = options.pop("where", None)
+        if where is not None and not callable(where):
+            raise PluginError(f"{self.name}: where={where!r} is no function of the event")
         if where is not None and (is_async(where) or inspect.isgeneratorfunction(where)):
             given = getattr(where, "__name__", where)
             raise PluginError(f"{self.name}: where={given} is always true: it must be a plain function")
@@ -162,10 +164,11 @@ class Handlers(Registration, Generic[Settings]):
             PluginError: as for `on`.
         """
         window = Window(quiet, longest, most)
-        if not (0 <= quiet <= longest < math.inf and 1 <= most <= MOST):
+        are_numbers = all(isinstance(number, int | float) for number in (quiet, longest, most))
+        if not (are_numbers and 0 <= quiet <= longest < math.inf and 1 <= most <= MOST):
             raise PluginError(
                 f"{self.name}: collect() expects 0 <= quiet <= longest, in seconds, and most from 1 to "
-                f"{MOST}; got {quiet}, {longest} and {most}"
+                f"{MOST}; got {quiet!r}, {longest!r} and {most!r}"
             )
         known = self._known("collect", options, Options)
 
@@ -249,6 +252,13 @@ class Handlers(Registration, Generic[Settings]):
                 f"the handler {handler.name} is registered twice: "
                 f"{self._handlers[handler.name].source} and {handler.source}. "
                 "Rename one function, or give it a name=."
+            )
+        if strange := set(handler.filter.types) - set(MESSAGE_TYPES):
+            _log.warning(
+                "Sendbird isn't known to send this type of message; the handler runs if it starts to",
+                handler=handler.name,
+                type=sorted(strange),
+                known=MESSAGE_TYPES,
             )
         for category in handler.filter.categories:
             if category not in (ANY, COLLECTED) and not any(covers(category, known) for known in CATEGORIES):

@@ -6,6 +6,7 @@ names the setting and shows a right value.
 
 from __future__ import annotations
 
+import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -188,8 +189,21 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: naming each wrong setting and showing a right value.
     """
-    _check_file(names())
+    known = names()
+    _check_environment(known)
+    _check_file(known)
     return Settings.load(**overrides)
+
+
+def _check_environment(known: list[str]) -> None:
+    """Refuse what looks like a slip of the pen. (Kubernetes sets RECEIVER_SERVICE_HOST and the like.)"""
+    for name, value in os.environ.items():
+        if value and name not in known and name.startswith(OURS):
+            close = get_close_matches(name, known, n=1, cutoff=CLOSE)
+            if close:
+                raise SettingsError(
+                    f"the environment has an unknown setting {name}. Did you mean {close[0]}?"
+                )
 
 
 def _check_file(known: list[str]) -> None:

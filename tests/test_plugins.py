@@ -549,3 +549,15 @@ def test_options_that_are_no_numbers_are_errors(options):
         @handlers.on("*", **options)
         async def scan(event, context):
             """Never registered."""
+
+
+def test_a_type_that_is_none():
+    """A type of message that Sendbird isn't known to send is told; so is where= that is no function."""
+    handlers = Handlers("mine")
+    with capture_logs() as logs:
+        handlers.on("group_channel:message_send", type="PDF", name="a")(lambda event, context: None)
+    assert [one["type"] for one in logs] == [["PDF"]]
+    with pytest.raises(PluginError, match="no function of the event"):
+        handlers.on("*", where="event.x")
+    with pytest.raises(PluginError, match="got '5m', 10 and 1000"):
+        handlers.collect(quiet="5m", longest=10)

@@ -431,3 +431,18 @@ def test_a_file_of_the_wrong_form(tmp_path, monkeypatch, text, said):
     with pytest.raises(SettingsError) as caught:
         settings.load()
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["RECEIVER_HANDLRS", "SENDBIRD_API_TOKENN", "RECEIVER_SMTP_ULR"])
+def test_slips_in_the_environment(monkeypatch, name):
+    """A variable that is almost one of ours is refused, and the right one named."""
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=f"{name}. Did you mean (RECEIVER|SENDBIRD)_"):
+        settings.load()
+
+
+@pytest.mark.parametrize("name", ["RECEIVER_SERVICE_HOST", "RECEIVER_PORT_8000_TCP_ADDR", "SENDBIRD_WEBHOOK"])
+def test_variables_of_others(monkeypatch, name):
+    """Others that begin like ours are nobody's business: Kubernetes sets some."""
+    monkeypatch.setenv(name, "x")
+    settings.load()

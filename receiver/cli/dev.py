@@ -147,7 +147,9 @@ def dev(
         try:
             _run(processes, plan, began)
         except KeyboardInterrupt:
-            ERR.print("\nEnding ...")
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: all of it ends, in order
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            ERR.print("\nEnding ... (a few seconds)")
     ERR.print("Ended. Everything that was stored is still there.")
 
 

@@ -146,7 +146,7 @@ async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json:
                 failures.show_new(envelope.id, history, told)
             ended = dispatched and all(map(failures.is_over, history.deliveries))
         await asyncio.sleep(0 if ended else 0.05)
-    _print_line(envelope, history, as_json)
+    _print_line(envelope, history, as_json, dispatched=ended)
     if not (ended or as_json):
         async for delivery in failures.follow(client, entry, envelope.id, history, told):
             _print_line(envelope, History((delivery,)), as_json)
@@ -172,7 +172,7 @@ def _covers(wanted: str | None, category: str) -> bool:
     return category.startswith(wanted[:-1]) if wanted.endswith("*") else category == wanted
 
 
-def _print_line(envelope: Envelope, history: History, as_json: bool) -> None:
+def _print_line(envelope: Envelope, history: History, as_json: bool, *, dispatched: bool = False) -> None:
     if as_json:
         print_json(_summary(envelope, history), lines=True)
         return
@@ -182,6 +182,8 @@ def _print_line(envelope: Envelope, history: History, as_json: bool) -> None:
     line.append(envelope.conversation)
     if history.repeats:
         line.append("  repeated", "dim")
+    elif dispatched and not history.deliveries:
+        line.append("  no handler wants it", "dim")
     if history.cancelled:
         line.append("  cancelled", "dim")
     for delivery in history.deliveries:

@@ -11,6 +11,7 @@ import os
 import re
 import sysconfig
 import time
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ AROUND = 2
 
 _FRAME = re.compile(r'^[ |+-]*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _OURS = Path(receiver.__file__).parent
+_UNSHOWN = frozenset(("Cc", "Cf", "Cs"))
+"""Categories of characters that a terminal obeys, or doesn't show: control, format, half surrogates."""
 _ELSEWHERE = tuple({os.path.realpath(path) for path in sysconfig.get_paths().values()})
 
 
@@ -102,12 +105,12 @@ def shown(handler: str, attempt: Attempt, event_id: str) -> Text:
     )
     own = [frame for frame in frames(attempt.traceback or "") if frame.is_own]
     if own:
-        text.append(f"{own[-1]}\n", "cyan")
+        text.append(harmless(f"{own[-1]}\n"), "cyan")
         text.append(_source(own[-1]))
         for frame in reversed(own[:-1]):
-            text.append(f"called from {frame}\n", "dim")
+            text.append(harmless(f"called from {frame}\n"), "dim")
     if attempt.error:
-        text.append(f"{attempt.error}\n", "red")
+        text.append(harmless(f"{attempt.error}\n"), "red")
     return text.append(f"All of it: receiver events show {event_id}\n", "dim")
 
 
@@ -130,8 +133,21 @@ def _source(frame: Frame) -> Text:
     for number in range(max(1, frame.line - AROUND), min(len(lines), frame.line + AROUND) + 1):
         is_it = number == frame.line
         text.append(f"{'>' if is_it else ' '} {number:>4} | ", "red" if is_it else "dim")
-        text.append(f"{lines[number - 1].rstrip()}\n", "bold" if is_it else "")
+        text.append(harmless(f"{lines[number - 1].rstrip()}\n"), "bold" if is_it else "")
     return text
+
+
+def harmless(text: str) -> str:
+    """Return a text without what steers a terminal: an error may quote what anybody wrote."""
+    return "".join(one if one in "\n\t" or _is_shown(one) else _escaped(one) for one in text)
+
+
+def _is_shown(character: str) -> bool:
+    return unicodedata.category(character) not in _UNSHOWN
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _near(file: str) -> str:
