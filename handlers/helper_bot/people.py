@@ -34,4 +34,4 @@ class People:
 
 
 def _key(user_id: str) -> str:
-    return hashlib.blake2b(user_id.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(user_id.encode(errors="surrogatepass"), digest_size=8).hexdigest()

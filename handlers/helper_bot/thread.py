@@ -55,15 +55,14 @@ class Thread:
     @classmethod
     def read(cls, faq: Faq, stored: dict[str, Any]) -> Self | None:
         """Return a thread that was stored, or None if the FAQ no longer says there what it said."""
-        entry = faq.entry(stored["entry"])
-        if entry is None:
-            return None
-        thread = cls(entry, tuple(stored["chosen"]), stored["missed"])
         try:
-            step = thread.step
-        except IndexError:
+            entry = faq.entry(stored["entry"])
+            if entry is None:
+                return None
+            thread = cls(entry, tuple(stored["chosen"]), int(stored["missed"]))
+            return thread if _digest(thread.step) == stored["said"] else None
+        except (LookupError, TypeError, ValueError):  # another FAQ, or another version of this
             return None
-        return thread if _digest(step) == stored["said"] else None
 
 
 def _with_options(text: str, step: Step) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any
 
 import structlog
@@ -66,7 +67,16 @@ async def _run_shutdowns(plugin: Handlers[Any]) -> None:
         try:
             async with asyncio.timeout_at(deadline):
                 await call(hook)
-        except BaseException:
-            _log.exception(
-                "a plugin's shutdown failed", plugin=plugin.name, function=getattr(hook, "__name__", hook)
+        except BaseException as error:
+            _log.error(
+                "a plugin's shutdown failed",
+                plugin=plugin.name,
+                function=getattr(hook, "__name__", hook),
+                error=type(error).__name__,
+                at=_places(error),
             )
+
+
+def _places(error: BaseException) -> list[str]:
+    """Return where `error` was raised. (Its text may hold what people wrote, and is not logged.)"""
+    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from receiver.errors import ReceiverError, Rejected
+from receiver.testing import advice
 from receiver.testing.cases import Case, cases_of, strange_cases
 from receiver.testing.faults import Fault
 from receiver.testing.groups import Plugin, groups_of
@@ -26,7 +27,7 @@ from receiver.testing.rehearsal import Effects, Rehearsal, effects_of
 from receiver.testing.stage import Stage
 
 MOST_POINTS = 200
-"""Points at which one event's handlers are cut off."""
+"""Points at which one event's handlers are cut off, or its calls fail. A warning tells of those beyond."""
 
 FAULTS = {
     "answers 503": Fault("answers", 503),
@@ -43,7 +44,8 @@ class HandlersContract:
         settings: Values of the plugin's own settings.
         environment: Environment variables while the tests run.
         skip: What is left out, and why: {"cut_off/*": "it counts attempts"}. The patterns are those of
-            shells, for `<test>/<case>`, as in `repeated/group_channel:message_send/mesg-2016`.
+            shells, for `<test>/<case>`, as in `repeated/group_channel:message_send/mesg-2016`; of
+            `ends_well`, which is about all events of a handler, for `ends_well/<handler>`.
     """
 
     handlers: ClassVar[Plugin | Iterable[Plugin]]
@@ -85,6 +87,32 @@ class HandlersContract:
 
         asyncio.run(play())
 
+    def test_ends_well(self) -> None:
+        """Each handler that some event reaches ends well with one, or the other tests show nothing of it."""
+        ended_well: set[str] = set()
+        otherwise: dict[str, Run] = {}
+
+        async def play(case: Case) -> None:
+            async with self._stage() as stage:
+                await self.prepare(stage)
+                for run in await _play(stage, case):
+                    if run.status in ("done", "skipped"):
+                        ended_well.add(run.handler)
+                    elif run.status == "dead":
+                        otherwise.setdefault(run.handler, run)
+
+        names = {one.name for group in groups_of(self._handlers) for one in group}
+        names = {name for name in names if not self._reason("ends_well", name)}
+        for case in cases_of(groups_of(self._handlers)):
+            asyncio.run(play(case))
+            if names <= ended_well:
+                return
+        if never := [run for name, run in otherwise.items() if name in names - ended_well]:
+            ends = "\n".join(f"  {run.event.category}: {run}" for run in never)
+            raise AssertionError(
+                f"no event at all ends well, each is a dead letter.\n{advice.WELL}\n{ends}"
+            ) from (never[0].error)
+
     def test_strange_values(self, case: Case) -> None:
         """Empty, huge, odd, missing and wrong values are survived, too."""
         self._begin("strange_values", case)
@@ -116,14 +144,18 @@ class HandlersContract:
                     settled = await stage.settle(catch=True)
                     self._check(case, [*again.runs, *settled.runs])
                     if doubled := effects_of([*again.runs, *settled.runs]):
-                        _fail(case, f"the second attempt did this again: {_shown(doubled)}", _ONCE, again)
+                        _fail(
+                            case, f"the second attempt did this again: {_shown(doubled)}", advice.ONCE, again
+                        )
 
         asyncio.run(play())
 
     def test_out_of_order(self) -> None:
         """Events are handled in any order, in one and the same application."""
         cases = [
-            case for case in cases_of(groups_of(self._handlers)) if not self._reason("out_of_order", case)
+            case
+            for case in cases_of(groups_of(self._handlers))
+            if not self._reason("out_of_order", case.name)
         ]
 
         async def play(seed: int) -> None:
@@ -153,6 +185,7 @@ class HandlersContract:
                     if stage.awaits < point:
                         return
                     self._compare(case, usual, runs, f"cut off at await {point}", may_repeat=1)
+            advice.warn_of_more(case.name, MOST_POINTS, "awaits")
 
         asyncio.run(play())
 
@@ -173,6 +206,7 @@ class HandlersContract:
                     lost_mail = outside == "loses the answer" and any(run.mails for run in runs)
                     what = f"outside call {number}, which {outside}"
                     self._compare(case, usual, runs, what, may_repeat=int(lost_mail))
+            advice.warn_of_more(case.name, MOST_POINTS, "outside calls")
 
         asyncio.run(play())
 
@@ -202,14 +236,14 @@ class HandlersContract:
             patch.setenv(name, value)
 
     def _begin(self, test: str, case: Case) -> None:
-        if reason := self._reason(test, case):
+        if reason := self._reason(test, case.name):
             pytest.skip(reason)
 
-    def _reason(self, test: str, case: Case) -> str | None:
+    def _reason(self, test: str, name: str) -> str | None:
         for pattern, reason in self.skip.items():
             if not reason:
                 pytest.fail(f"skip[{pattern!r}] says no reason", pytrace=False)
-            if fnmatchcase(f"{test}/{case.name}", pattern):
+            if fnmatchcase(f"{test}/{name}", pattern):
                 return reason
         return None
 
@@ -219,7 +253,7 @@ class HandlersContract:
                 _fail(
                     case,
                     f"{run.handler} raised {type(run.error).__name__}",
-                    _SURVIVE,
+                    advice.SURVIVE,
                     Outcome((run,)),
                     run.error,
                 )
@@ -234,29 +268,15 @@ class HandlersContract:
                 _fail(
                     case,
                     f"after it was {after}, {handler} ended {got.get(handler)}, not {status}",
-                    _RETRY,
+                    advice.RETRY,
                     outcome,
                 )
         usually, now = effects_of(usual), effects_of(runs)
         if self._without_retries.isdisjoint(got) and (lost := usually - now):
-            _fail(case, f"after {after}, this did not happen: {_shown(lost)}", _SWALLOWED, outcome)
+            _fail(case, f"after {after}, this did not happen: {_shown(lost)}", advice.SWALLOWED, outcome)
         extra = now - usually
         if extra.total() > may_repeat:
-            _fail(case, f"after {after}, this happened too often: {_shown(extra)}", _ONCE, outcome)
-
-
-_SURVIVE = (
-    "Every field can be empty, or of another type than usual: read events by their typed fields, and check "
-    "for None (event.sender of an admin message). Errors that are meant are ReceiverErrors: Permanent, ..."
-)
-_ONCE = (
-    'Guard it: `async with context.once("name") as first: if first: ...`, or give the message a `dedup_id`; '
-    "replies of bots and mails have one."
-)
-_RETRY = "Let a failing call's error pass: then there is another attempt. Only Permanent errors end it."
-_SWALLOWED = (
-    "An error that the handler catches is an effect that is lost: let it pass, then it is tried again."
-)
+            _fail(case, f"after {after}, this happened too often: {_shown(extra)}", advice.ONCE, outcome)
 
 
 def _fail(case: Case, what: str, advice: str, outcome: Outcome, error: BaseException | None = None) -> None:

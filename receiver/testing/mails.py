@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 from receiver.errors import MailRefused, MailUnavailable
+from receiver.mail.connection import CONFIGURATION, SETTING_WAIT
 from receiver.testing.faults import Faults
 
 
@@ -34,11 +36,17 @@ class Post:
         self._faults = faults
         self._taken = taken
 
-    async def send(self, sender: str, recipient: str, message: EmailMessage) -> None:
-        """Take a message; the addresses are bare.
+    async def join(self, message_id: str) -> bool:
+        """Nothing takes time here, so no send is running."""
+        return False
+
+    async def send(
+        self, sender: str, recipient: str, message: EmailMessage, *, then: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Take a message, and await `then()`; the addresses are bare.
 
         Raises:
-            MailRefused: a planned fault with a status of 5xx.
+            MailRefused: a planned fault with a status of 5xx that isn't about a setting.
             MailUnavailable: any other planned fault.
         """
         fault = self._faults.next("mail")
@@ -54,10 +62,14 @@ class Post:
             )
             self._taken(mail)
         if fault is None:
+            await asyncio.shield(asyncio.ensure_future(then()))
             return
         if fault.how == "answers":
+            said = f"the stage's mail server answered {fault.status}"
+            if fault.status in CONFIGURATION:
+                raise MailUnavailable(said, status=fault.status, retry_after=SETTING_WAIT)
             refused = MailRefused if 500 <= fault.status < 600 else MailUnavailable
-            raise refused(f"the stage's mail server answered {fault.status}", status=fault.status)
+            raise refused(said, status=fault.status)
         raise MailUnavailable(f"the stage's mail server {fault.how}")
 
     async def aclose(self) -> None:

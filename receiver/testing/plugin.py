@@ -49,7 +49,10 @@ def receiver_smtp() -> Iterator[testing.RunningSink]:
 @pytest.fixture(scope="session")
 def receiver_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Redis for the whole session. It needs a redis-server, or the extra `embedded`."""
+    from receiver.testing.road import claim  # noqa: PLC0415 - not before the fixture is used
+
     with testing.EmbeddedRedis(tmp_path_factory.mktemp("redis"), fsync="no") as server:
+        claim(server.url)
         yield server.url
 
 

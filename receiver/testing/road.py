@@ -15,7 +15,9 @@ import httpx
 import redis
 from typing_extensions import Unpack
 
+from receiver import settings
 from receiver.children import die_with_parent
+from receiver.errors import ReceiverError
 from receiver.events import BotEvent, Event
 from receiver.pipeline import deliveries, keys
 from receiver.samples import API_TOKEN, APP_ID
@@ -25,6 +27,31 @@ from receiver.testing.overrides import Options
 from receiver.testing.servers import RunningSandbox, RunningSink, eventually, free_port
 
 ENDS_WITHIN = 20.0
+MARK = "receiver-testing:road"
+"""The key that says of a Redis database: it is for roads, and each may empty it."""
+
+
+def claim(redis_url: str) -> None:
+    """Say of a Redis database that it is for roads, whatever a test writes into it."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(MARK, "each road empties this database")
+
+
+def clear(redis_url: str) -> None:
+    """Empty a Redis database that is for roads, as one is from now on that is empty already.
+
+    Raises:
+        ReceiverError: it holds something, and nothing says that it is for roads.
+    """
+    with redis.Redis.from_url(redis_url) as client:
+        if client.dbsize() and not client.exists(MARK):
+            raise ReceiverError(
+                f"{settings.masked(redis_url)} holds something that is no road's. A road empties its Redis, "
+                "so it takes one that is empty, or that a road had before: expected a Redis for tests alone, "
+                "as the fixture receiver_redis is, or another number at the URL's end (.../1)"
+            )
+        client.flushdb()
+    claim(redis_url)
 
 
 class Road:
@@ -32,7 +59,7 @@ class Road:
 
     Args:
         handlers: Modules, or paths of .py files, as for RECEIVER_HANDLERS.
-        redis_url: A Redis that nobody else uses.
+        redis_url: A Redis that nobody else uses: each road empties it. The first one has to find it empty.
         folder: Where logs and data go.
         bots: User ids of bots that are in the sandbox's team, and called back at the receiver.
         environment: More settings, the plugin's own among them.
@@ -59,6 +86,7 @@ class Road:
         self.url = f"http://127.0.0.1:{self._port}"
         self.sandbox = RunningSandbox(webhook_url=f"{self.url}/sendbird/webhook")
         self.mail = RunningSink()
+        self._redis_url = redis_url
         self._redis = redis.Redis.from_url(redis_url)
         self._tokens = dict.fromkeys(bots, "")
         self._settings = {
@@ -117,11 +145,11 @@ class Road:
         )
 
     def __enter__(self) -> Self:
-        self._redis.flushdb()
         with contextlib.ExitStack() as stack:
             stack.callback(self._redis.close)
             stack.enter_context(self.sandbox)
             self._settings["RECEIVER_SMTP_URL"] = stack.enter_context(self.mail).url
+            clear(self._redis_url)
             for userid in self._tokens:
                 self._tokens[userid] = self._add_bot(userid)
             self._settings["SENDBIRD_BOT_TOKENS"] = ",".join(map(":".join, self._tokens.items()))

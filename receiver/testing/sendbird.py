@@ -28,8 +28,6 @@ MOST_MEMBERS = 50
 
 _PEOPLE = ("sender", "user", "inviter", "requester", "reporting_user", "offending_user")
 _NEW = frozenset({"POST", "PUT", "DELETE", "PATCH"})
-_KNOWN_BY_ITSELF = ("/invite", "/channels", "/block", "/mark_as_read")
-"""POSTs that change nothing the second time."""
 
 
 class Transport(httpx.AsyncBaseTransport):

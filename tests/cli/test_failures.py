@@ -184,3 +184,11 @@ async def until(capsys, text):
             await asyncio.sleep(0.01)
             said += capsys.readouterr().out
     return said
+
+
+def test_nothing_steers_the_terminal():
+    """What people wrote, and an error quotes, is shown with its escape sequences made visible."""
+    error = "ValueError: bad \x1b]0;title\x07\x1b[2J\u202e\ud83e\r\n\tünï 👍"
+    text = failures.shown("plug.one", Attempt(1, 1, "failed", error=error), "e" * 24).plain
+    assert "ValueError: bad \\x1b]0;title\\x07\\x1b[2J\\u202e\\ud83e\\r\n\tünï 👍\n" in text
+    assert not [one for one in text if one not in "\n\t" and not one.isprintable()]

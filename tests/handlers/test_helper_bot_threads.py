@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from handlers.helper_bot.choosing import choose, guess
 from handlers.helper_bot.faq import Entry, Faq, Option, Step
+from handlers.helper_bot.people import People
+from handlers.helper_bot.person import Person
 from handlers.helper_bot.thread import Thread
 from receiver import samples
 from tests.handlers.chat import Chat
@@ -358,3 +361,29 @@ def test_sample_has_a_nickname():
     """The sample's bot has another nickname than id, or the tests of names show nothing."""
     bot = samples.find("bot_message_notification", case="plain").payload["bot"]
     assert bot["bot_nickname"] not in ("", bot["bot_userid"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"new": 1},
+        {"thread": {"other": 1}},
+        {"thread": {"entry": [], "chosen": 1}},
+        {"thread": {"entry": "x", "chosen": [9], "missed": 0, "said": ""}},
+    ],
+)
+async def test_state_of_another_version(chat, change):
+    """What another version has stored of a person is read as far as it is known."""
+    await chat.say("how much does it cost?")
+    state = orjson.loads(chat.memory.stored)
+    [person] = state["people"].values()
+    person.update(change)
+    chat.memory.stored = orjson.dumps(state)
+    assert await chat.say("how do I deploy", mentioned=True) != []
+
+
+def test_half_a_surrogate():
+    """Any text can be a user id, also one that is no valid Unicode."""
+    people = People({})
+    people.keep("\ud83e", Person(at=5))
+    assert people.find("\ud83e").at == 5

@@ -175,7 +175,7 @@ class TestAlone:
             await waiting
         assert "end" not in said
 
-    @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1), asyncio.CancelledError()])
+    @pytest.mark.parametrize("error", [ValueError("secret"), SystemExit(1), asyncio.CancelledError()])
     async def test_failing_shutdown(self, plugin, said, error):
         """A shutdown that fails is logged, and keeps no other from running."""
 
@@ -193,6 +193,10 @@ class TestAlone:
         assert [(line["event"], line["function"]) for line in logs] == [
             ("a plugin's shutdown failed", "fails")
         ]
+        assert logs[0]["error"] == type(error).__name__
+        assert __file__ in logs[0]["at"][-1]
+        assert not {"exc_info", "exception"} & set(logs[0])
+        assert "secret" not in str(logs)
         assert {"end plainly", "end", "other"} <= set(said)
 
     async def test_hanging_shutdown(self, plugin, said, monkeypatch):

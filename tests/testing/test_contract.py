@@ -12,6 +12,7 @@ from _pytest.outcomes import Failed, Skipped
 from receiver import Handlers, Permanent, PluginSettings
 from receiver.mail.message import Mail
 from receiver.testing import HandlersContract
+from receiver.testing import contract as contract_module
 from receiver.testing.cases import cases_of, strange_cases
 from receiver.testing.contract import FAULTS
 
@@ -32,6 +33,7 @@ def broken(handlers, **knobs):
             pass
 
     attempt("cases", contract.test_cases)
+    attempt("ends_well", contract.test_ends_well)
     attempt("out_of_order", contract.test_out_of_order)
     for case in cases_of([handlers]):
         for name in ("survives", "strange_values", "repeated", "cut_off"):
@@ -148,6 +150,43 @@ def test_giving_up_is_fine_without_retries(handlers):
         await context.sendbird.send_message("group_lakeside_bakery", "hi", dedup_id=f"hi-{event.id}")
 
     assert broken(handlers) == {}
+
+
+def test_always_giving_up(handlers):
+    """A handler that gives up each event shows nothing, and is told so; unless it says why."""
+
+    @handlers.on(CATEGORY, type="FILE")
+    async def never(event, context):
+        raise Permanent("the scene is not set")
+
+    @handlers.on(CATEGORY, type="FILE")
+    async def well(event, context):
+        pass
+
+    found = broken(handlers)
+    assert set(found) == {"ends_well"}
+    assert "no event at all ends well, each is a dead letter" in found["ends_well"]
+    assert "plugin.never: dead (Permanent: the scene is not set)" in found["ends_well"]
+    assert "plugin.well" not in found["ends_well"]
+    assert broken(handlers, skip={"ends_well/plugin.never": "it counts what is refused"}) == {}
+
+
+@pytest.mark.parametrize(("test", "what"), [("cut_off", "awaits"), ("failing_call", "outside calls")])
+def test_too_many_points(handlers, monkeypatch, test, what):
+    """What is left out, as there are too many points to fail at, is told."""
+    monkeypatch.setattr(contract_module, "MOST_POINTS", 2)
+
+    @handlers.on(CATEGORY, type="MESG")
+    async def many(event, context):
+        for number in range(3):
+            await asyncio.sleep(0)
+            await context.sendbird.send_message("group_lakeside_bakery", "hi", dedup_id=f"{event.id}{number}")
+
+    contract = type("TestIt", (HandlersContract,), {"handlers": handlers})()
+    case = next(case for case in cases_of([handlers]) if case.name.endswith("/mesg-members"))
+    arguments = ["answers 503"] if test == "failing_call" else []
+    with pytest.warns(UserWarning, match=f"mesg-members: there are more than 2 {what}"):
+        getattr(contract, f"test_{test}")(case, *arguments)
 
 
 def test_not_to_be_cut_off(handlers):

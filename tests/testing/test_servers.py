@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 from email.message import EmailMessage
 
@@ -9,7 +10,9 @@ import httpx
 import pytest
 
 from receiver import BotMessage, MessageSent
-from receiver.testing import make_event
+from receiver.errors import ReceiverError
+from receiver.testing import Road, make_event
+from receiver.testing.road import MARK, claim, clear
 from receiver.testing.servers import eventually
 
 PLUGIN = """
@@ -97,3 +100,27 @@ def test_road_that_does_not_start(receiver_road):
     """A receiver that doesn't start says why: its logs are in the error."""
     with pytest.raises(AssertionError, match=r"ended by itself:(?s:.*)no_such_plugin"):
         receiver_road("no_such_plugin")
+
+
+def test_a_road_takes_no_redis_of_others(redis_url, blocking, tmp_path):
+    """A database that holds what no road left there is refused, and stays as it was."""
+    blocking.set("receiver:stats", "theirs")
+    with contextlib.ExitStack() as stack, pytest.raises(ReceiverError, match="that is no road's"):
+        stack.enter_context(Road(["nothing"], redis_url, tmp_path))
+    assert blocking.keys() == [b"receiver:stats"]
+
+
+def test_a_road_empties_its_own_redis(redis_url, blocking):
+    """An empty database becomes a road's, and so it is emptied the next time."""
+    clear(redis_url)
+    blocking.set("receiver:stats", "of the last road")
+    clear(redis_url)
+    assert blocking.keys() == [MARK.encode()]
+
+
+def test_a_redis_that_is_claimed(redis_url, blocking):
+    """What a test writes into the session's own Redis keeps no road from it."""
+    claim(redis_url)
+    blocking.set("x", "a test's")
+    clear(redis_url)
+    assert blocking.keys() == [MARK.encode()]
