@@ -11,24 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import structlog
 
 from receiver.collect import Collect
+from receiver.effects import Effects
 from receiver.errors import Retry
 
 if TYPE_CHECKING:
     from receiver.events import Event
     from receiver.mail.mailer import Mailer
     from receiver.sendbird.platform import Platform
-
-
-class Effects(Protocol):
-    """Remembers which side effects of a delivery have succeeded."""
-
-    async def happened(self, key: str) -> bool:
-        """Tell whether the effect `key` succeeded in an earlier attempt."""
-        ...
-
-    async def record(self, key: str) -> None:
-        """Remember that the effect `key` succeeded."""
-        ...
 
 
 class Memory(Effects, Protocol):
@@ -136,6 +125,8 @@ class Context:
         Gives True until the block has ended without an error in some attempt of this delivery, and
         False from then on. A crash between the effect and the end of the block repeats it.
         """
+        if key.startswith("\x00"):
+            raise ValueError("once() takes no key that begins with a NUL: such keys are the mailer's")
         first = not await self._memory.happened(key)
         yield first
         if first:

@@ -15,7 +15,7 @@ from receiver import Batch, Context, Handlers, MessageRead, MessageSent
 RETRIES = 24
 """Attempts after the first: about two and a half hours, for a mail server or an API that is away."""
 TIMEOUT = 120.0
-"""Seconds: a digest asks Sendbird twice for each of its conversations, and then the mail server."""
+"""Seconds: a digest asks Sendbird about its conversations, and then the mail server."""
 AT_ONCE = 8
 """Digests that one lane makes at once: each holds up to OFFLINE_EMAIL_MOST messages in memory meanwhile."""
 
@@ -26,10 +26,9 @@ desk = Desk(settings)
 
 @handlers.startup
 async def open_desk() -> None:
-    """Read or connect to where addresses come from."""
+    """Read the settings that count, and check them."""
     global desk  # noqa: PLW0603 - one for each process, made when it has settled which settings count
     desk = Desk(handlers.settings)
-    await desk.open()
 
 
 @handlers.shutdown

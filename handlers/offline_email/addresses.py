@@ -7,6 +7,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from handlers.offline_email.csv_file import CsvFile
 from handlers.offline_email.readers import Metadata, Reader
 from handlers.offline_email.settings import Settings
 from receiver import Permanent, SettingsError
+
+THREADS = 8
+"""Of a plain function, in one process."""
 
 
 class Source(Protocol):
@@ -51,19 +55,19 @@ class FromMetadata:
 
 
 class FromCsv:
-    """Addresses in a CSV file, which is read again when it has changed."""
+    """Addresses in a CSV file, which is read again when it has changed.
+
+    Raises:
+        CsvError: the file is missing or broken.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = CsvFile(path)
+        self._file.read()
         self._reading = asyncio.Lock()
 
     async def open(self) -> None:
-        """Read the file.
-
-        Raises:
-            CsvError: the file is missing or broken.
-        """
-        await asyncio.to_thread(self._file.read)
+        """There is nothing to open: the file was read, so that a wrong one stops the start."""
 
     async def find(self, user_id: str, metadata: Metadata) -> Reader | None:
         """Return the reader. While the file is broken, those of its last good version count."""
@@ -82,6 +86,8 @@ class FromFunction:
     def __init__(self, name: str) -> None:
         self._name = name
         self._call = _import(name)
+        # Of its own: a function that hangs must not hold up what else runs in threads.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="offline_email")
 
     async def open(self) -> None:
         """There is nothing to open."""
@@ -95,7 +101,7 @@ class FromFunction:
         if inspect.iscoroutinefunction(self._call):
             given = await self._call(user_id)
         else:
-            given = await asyncio.to_thread(self._call, user_id)
+            given = await asyncio.get_running_loop().run_in_executor(self._threads, self._call, user_id)
         match given:
             case None:
                 return None
@@ -111,7 +117,8 @@ class FromFunction:
         )
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Let go of the threads, without waiting for a function that hangs."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def source_of(settings: Settings) -> Source:

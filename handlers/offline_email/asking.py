@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from receiver import MessageSent, SendbirdRefused
+from handlers.offline_email.said import Said
+from receiver import SendbirdRefused
 
 PAGE = 200
 """Messages that Sendbird lists at once, at most."""
+SLACK = 1000
+"""Milliseconds that are listed before the first message asked about."""
 LATEST = 100
 """Messages of one channel that are looked at. Others of the same channel may lie between them."""
 BOTS_KNOWN_FOR = 600.0
 """Seconds."""
+AT_ONCE = 8
+"""Calls of one digest that are under way at once."""
+NOT_FOUND = 400201
+NOT_ALLOWED = 400108
+"""Sendbird's codes for what is gone, and for a user who may not do that with a channel, being no member."""
+
+
+def is_gone(error: SendbirdRefused) -> bool:
+    """Tell whether Sendbird refused because there is no such thing. A wrong token is something else."""
+    return error.code == NOT_FOUND
 
 
 class Sendbird(Protocol):
@@ -49,44 +63,68 @@ async def unread(sendbird: Sendbird, user_id: str, channel_urls: Iterable[str]) 
 
     Raises:
         SendbirdUnavailable: nobody can tell now.
+        SendbirdRefused: for another reason, such as a wrong token.
     """
-    found = {}
-    for channel_url in channel_urls:
-        try:
-            counts = await sendbird.unread_counts(channel_url, [user_id])
-        except SendbirdRefused:
-            continue
-        found[channel_url] = max(0, counts.get(user_id, 0))
+    found: dict[str, int] = {}
+    urls = list(channel_urls)
+    for start in range(0, len(urls), AT_ONCE):
+        some = urls[start : start + AT_ONCE]
+        # All have ended before the first error is raised: none goes on when its digest has failed.
+        counts = await asyncio.gather(
+            *(_unread_in(sendbird, user_id, one) for one in some), return_exceptions=True
+        )
+        for channel_url, count in zip(some, counts, strict=True):
+            if isinstance(count, BaseException):
+                raise count
+            if count is not None:
+                found[channel_url] = count
     return found
 
 
-async def as_they_are(sendbird: Sendbird, messages: Sequence[MessageSent]) -> dict[int, str | None]:
+async def _unread_in(sendbird: Sendbird, user_id: str, channel_url: str) -> int | None:
+    try:
+        counts = await sendbird.unread_counts(channel_url, [user_id])
+    except SendbirdRefused as error:
+        if is_gone(error) or (error.code == NOT_ALLOWED and error.status == 400):
+            return None
+        raise
+    return max(0, counts.get(user_id, 0))
+
+
+async def as_they_are(sendbird: Sendbird, messages: Sequence[Said]) -> dict[int, str | None]:
     """Return the texts of the latest of `messages`, all of one channel, as they are now; None where one was
     deleted. A message of which nothing is known is left out.
 
-    Nothing is known without ids (2016), and where Sendbird refuses to list messages.
+    Nothing is known without ids (2016), and of a channel that is gone. A reply in a thread that isn't listed
+    isn't taken for deleted.
 
     Raises:
         SendbirdUnavailable: nobody can tell now.
+        SendbirdRefused: for another reason, such as a wrong token.
     """
+    latest = messages[-LATEST:]
     known = {
-        message.message_id: message.occurred_at
-        for message in messages[-LATEST:]
-        if message.message_id is not None and message.occurred_at is not None
+        message.message_id: at
+        for message in latest
+        if message.message_id is not None and (at := message.sent_at) is not None
     }
+    replies = {message.message_id for message in latest if message.parent_message_id is not None}
     if not known:
         return {}
     path = f"/group_channels/{quote(messages[0].conversation, safe='')}/messages"
     params: dict[str, str | int] = {
-        "message_ts": _milliseconds(min(known.values())),
+        "message_ts": _milliseconds(min(known.values())) - SLACK,
         "prev_limit": 0,
         "next_limit": PAGE,
         "include": "true",
+        "include_reply_type": "ALL",
     }
     try:
         answer = await sendbird.call("GET", path, params=params)
-    except SendbirdRefused:
-        return {}
+    except SendbirdRefused as error:
+        if is_gone(error):
+            return {}
+        raise
     listed = answer.get("messages")
     if not isinstance(listed, list):
         return {}
@@ -100,7 +138,11 @@ async def as_they_are(sendbird: Sendbird, messages: Sequence[MessageSent]) -> di
     # A full page says nothing about what comes after its last message.
     until = max(times, default=0) if len(listed) >= PAGE else None
     for message_id, at in known.items():
-        if message_id not in now and (until is None or _milliseconds(at) < until):
+        if (
+            message_id not in now
+            and message_id not in replies
+            and (until is None or _milliseconds(at) < until)
+        ):
             texts[message_id] = None
     return texts
 
@@ -121,17 +163,27 @@ async def metadata(sendbird: Sendbird, user_id: str) -> Mapping[str, Any]:
     """
     try:
         return await sendbird.get_metadata(user_id)
-    except SendbirdRefused:
-        return {}
+    except SendbirdRefused as error:
+        if is_gone(error):
+            return {}
+        raise
 
 
 async def members(sendbird: Sendbird, channel_url: str, most: int) -> tuple[list[Mapping[str, Any]], bool]:
-    """Return at most `most` of a channel's members, as JSON, and whether there are more."""
+    """Return at most `most` of a channel's members, as JSON, and whether there are more.
+
+    A channel that is gone has none.
+    """
     found: list[Mapping[str, Any]] = []
-    async for member in sendbird.list_members(channel_url):
-        if len(found) == most:
-            return found, True
-        found.append(member.raw)
+    try:
+        async for member in sendbird.list_members(channel_url):
+            if len(found) == most:
+                return found, True
+            found.append(member.raw)
+    except SendbirdRefused as error:
+        if not is_gone(error):
+            raise
+        return [], False
     return found, False
 
 
@@ -142,17 +194,22 @@ class Bots:
         self._clock = clock
         self._known: frozenset[str] = frozenset()
         self._until = -1.0
+        self._asking = asyncio.Lock()
 
     async def knows(self, user_id: str, sendbird: Sendbird) -> bool:
-        """Tell whether the user is a bot. Where the token may not list bots, nobody is one.
+        """Tell whether the user is a bot.
 
         Raises:
             SendbirdUnavailable: nobody can tell now.
+            SendbirdRefused: such as for a wrong token.
         """
-        if self._clock() >= self._until:
-            try:
-                self._known = frozenset([bot.bot_userid async for bot in sendbird.list_bots()])
-            except SendbirdRefused:
-                self._known = frozenset()
-            self._until = self._clock() + BOTS_KNOWN_FOR
+        async with self._asking:
+            if self._clock() >= self._until:
+                try:
+                    self._known = frozenset([bot.bot_userid async for bot in sendbird.list_bots()])
+                except SendbirdRefused as error:
+                    if not is_gone(error):
+                        raise
+                    self._known = frozenset()
+                self._until = self._clock() + BOTS_KNOWN_FOR
         return user_id in self._known

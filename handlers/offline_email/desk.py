@@ -8,14 +8,23 @@ from typing import Any
 from handlers.offline_email import asking
 from handlers.offline_email.addresses import source_of
 from handlers.offline_email.asking import Bots
-from handlers.offline_email.digests import Digest, Limits, by_channel, compose, keep_standing, keep_unread
+from handlers.offline_email.digests import (
+    Digest,
+    Limits,
+    by_channel,
+    compose,
+    keep_standing,
+    keep_unread,
+    latest_first,
+)
 from handlers.offline_email.hourly import Hourly
 from handlers.offline_email.mail import Writer
 from handlers.offline_email.members import member_in, sort_out
 from handlers.offline_email.readers import Reader, is_off
 from handlers.offline_email.recipient import mail_to
+from handlers.offline_email.said import read_all
 from handlers.offline_email.settings import Settings
-from receiver import Batch, Context, Mail, MessageSent, SendbirdRefused
+from receiver import Batch, Context, Mail, MessageSent
 
 LIST = "offline_email"
 """The name of the list of mails from which readers unsubscribe."""
@@ -42,13 +51,10 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._source = source_of(settings)
+        self._is_open = False
         self._writer = Writer(settings)
         self._bots = Bots()
         self._hourly = Hourly()
-
-    async def open(self) -> None:
-        """Get ready: read the CSV file, connect to the database."""
-        await self._source.open()
 
     async def close(self) -> None:
         """Let go of what was opened."""
@@ -71,10 +77,7 @@ class Desk:
         if not most:
             self._warn(context, _SUPERGROUP if message.channel.is_super else _NO_MEMBERS)
             return []
-        try:
-            asked, there_are_more = await asking.members(context.sendbird, message.conversation, most)
-        except SendbirdRefused:
-            return []  # the channel is gone
+        asked, there_are_more = await asking.members(context.sendbird, message.conversation, most)
         if there_are_more:
             self._warn(context, _TOO_MANY)
         return list(asked)
@@ -86,14 +89,16 @@ class Desk:
             _tell(context, "they have unsubscribed")
             return None
         member = member_in(batch.events, user_id)
-        known: Mapping[str, Any] = member.metadata if member else {}
+        # The webhook's copy may be older than a switch that was turned since.
+        known = await asking.metadata(context.sendbird, user_id)
 
         async def metadata() -> Mapping[str, Any]:
-            nonlocal known
-            if settings.email_key not in known:
-                known = await asking.metadata(context.sendbird, user_id)
             return known
 
+        if not self._is_open:
+            # Only here: finding who was offline needs no addresses.
+            await self._source.open()
+            self._is_open = True
         reader = await self._source.find(user_id, metadata)
         if reader is None:
             _tell(context, "no address is known")
@@ -108,13 +113,20 @@ class Desk:
 
     async def compose(self, batch: Batch[MessageSent], context: Context) -> Digest | None:
         """Return what the reader of a batch hasn't read of it, as it is now; None if that is nothing."""
-        settings, channels = self.settings, by_channel(batch.events)
+        settings, channels = self.settings, by_channel(await read_all(batch.events))
         counts = await asking.unread(context.sendbird, batch.key, channels)
         texts: dict[int, str | None] = {}
-        for channel_url, messages in channels.items():
-            if settings.ask_for_changes and counts.get(channel_url):
-                texts |= await asking.as_they_are(context.sendbird, messages)
-        standing = {channel_url: keep_standing(messages, texts) for channel_url, messages in channels.items()}
+        standing, asked = dict(channels), set[str]()
+        while settings.ask_for_changes:
+            # Those that will be shown; where all of one was deleted, another takes its place.
+            first = latest_first(keep_unread(standing, counts))[: settings.conversations]
+            waiting = [channel_url for channel_url in first if channel_url not in asked]
+            if not waiting:
+                break
+            for channel_url in waiting:
+                texts |= await asking.as_they_are(context.sendbird, channels[channel_url])
+                standing[channel_url] = keep_standing(channels[channel_url], texts)
+                asked.add(channel_url)
         limits = Limits(
             settings.per_conversation, settings.conversations, settings.channel, settings.show_text
         )

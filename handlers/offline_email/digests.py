@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from handlers.offline_email.said import Said
 from handlers.offline_email.settings import is_link
-from receiver import Channel, File, MessageSent
+from receiver import Channel, File
 
 LONGEST_TEXT = 400
 LONGEST_NAME = 60
@@ -118,9 +119,9 @@ class Limits:
     show_text: bool = True
 
 
-def by_channel(messages: Sequence[MessageSent]) -> dict[str, list[MessageSent]]:
+def by_channel(messages: Sequence[Said]) -> dict[str, list[Said]]:
     """Group messages by channel, each message once (a repeat of 2016, without an id, can't be told)."""
-    channels: dict[str, list[MessageSent]] = {}
+    channels: dict[str, list[Said]] = {}
     seen: set[tuple[str, int]] = set()
     for message in messages:
         if message.message_id is not None:
@@ -131,9 +132,7 @@ def by_channel(messages: Sequence[MessageSent]) -> dict[str, list[MessageSent]]:
     return channels
 
 
-def keep_unread(
-    channels: Mapping[str, list[MessageSent]], unread: Mapping[str, int]
-) -> dict[str, list[MessageSent]]:
+def keep_unread(channels: Mapping[str, list[Said]], unread: Mapping[str, int]) -> dict[str, list[Said]]:
     """Keep the last messages of each channel, as many as are unread; leave out channels without any."""
     return {
         channel_url: messages[-unread[channel_url] :]
@@ -142,21 +141,26 @@ def keep_unread(
     }
 
 
-def keep_standing(messages: Sequence[MessageSent], texts: Texts) -> list[MessageSent]:
+def keep_standing(messages: Sequence[Said], texts: Texts) -> list[Said]:
     """Leave out messages that were deleted."""
     return [message for message in messages if texts.get(message.message_id or 0, "") is not None]
 
 
+def latest_first(channels: Mapping[str, Sequence[Said]]) -> list[str]:
+    """Return the channels that have messages, the one with the latest message first."""
+    found = [channel_url for channel_url, messages in channels.items() if messages]
+    return sorted(found, key=lambda channel_url: _moment(channels[channel_url][-1]), reverse=True)
+
+
 def compose(
-    channels: Mapping[str, Sequence[MessageSent]],
+    channels: Mapping[str, Sequence[Said]],
     texts: Texts,
     limits: Limits,
 ) -> Digest | None:
     """Return the digest of unread messages, or None. `texts` go before the messages' own."""
-    found = [messages for messages in channels.values() if messages]
+    found = [channels[channel_url] for channel_url in latest_first(channels)]
     if not found:
         return None
-    found.sort(key=lambda messages: _moment(messages[-1]), reverse=True)
     shown = tuple(_conversation(messages, texts, limits) for messages in found[: limits.conversations])
     return Digest(
         conversations=shown,
@@ -165,7 +169,7 @@ def compose(
     )
 
 
-def _conversation(messages: Sequence[MessageSent], texts: Texts, limits: Limits) -> Conversation:
+def _conversation(messages: Sequence[Said], texts: Texts, limits: Limits) -> Conversation:
     lines = tuple(_line(message, texts, limits) for message in messages[-limits.per_conversation :])
     channel_url = messages[-1].conversation
     return Conversation(
@@ -177,12 +181,12 @@ def _conversation(messages: Sequence[MessageSent], texts: Texts, limits: Limits)
     )
 
 
-def _line(message: MessageSent, texts: Texts, limits: Limits) -> Line:
+def _line(message: Said, texts: Texts, limits: Limits) -> Line:
     text = (texts.get(message.message_id or 0) or message.text) if limits.show_text else ""
     sender = message.sender
     return Line(
         at=_moment(message),
-        text=clip(paragraphs(text), LONGEST_TEXT),
+        text=clip(paragraphs(text[: 4 * LONGEST_TEXT]), LONGEST_TEXT),
         sender=None if message.is_admin or sender is None else Sender(sender.user_id, shown(sender.nickname)),
         file=_attachment(message.file) if message.file and limits.show_text else None,
     )
@@ -201,7 +205,7 @@ def _name(channel: Channel) -> str:
     return "" if name in NAMELESS else name
 
 
-def _moment(message: MessageSent) -> datetime:
+def _moment(message: Said) -> datetime:
     return message.occurred_at or message.received_at
 
 

@@ -101,7 +101,9 @@ def sort_out(
 def member_in(messages: Sequence[MessageSent], user_id: str) -> Member | None:
     """Return what the latest of the messages says of a member, or None if none speaks of them."""
     for message in reversed(messages):
-        for member in message.members:
+        members = message.members
+        message.forget()  # a digest has many messages, and each may have many members
+        for member in members:
             if member.user_id == user_id:
                 return member
     return None

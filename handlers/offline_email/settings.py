@@ -29,9 +29,9 @@ class Settings(PluginSettings, env_prefix="OFFLINE_EMAIL_"):
         examples=["1h"],
     )
     most: int = Field(
-        1000,
+        300,
         description="A mail goes out at once when this many messages wait for it.",
-        examples=["1000"],
+        examples=["300"],
         ge=1,
         le=10_000,
     )
@@ -148,7 +148,7 @@ class Settings(PluginSettings, env_prefix="OFFLINE_EMAIL_"):
     ask_for_changes: bool = Field(
         True,
         description="Whether Sendbird is asked which messages have been changed or deleted since: one call "
-        "for each conversation of a mail.",
+        "for each conversation that is shown.",
         examples=["true"],
     )
     ask_for_members: int = Field(

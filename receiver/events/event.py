@@ -59,6 +59,13 @@ class Event:
         mapping(data.get("bot")).pop("bot_token", None)
         return data
 
+    def forget(self) -> None:
+        """Let go of the parsed body, such as one of many. It is parsed again when it is looked into."""
+        for one in type(self).__mro__:
+            for name, value in vars(one).items():
+                if isinstance(value, cached_property):
+                    vars(self).pop(name, None)
+
     @property
     def app_id(self) -> str:
         """The application's id, or ""."""

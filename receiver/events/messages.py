@@ -58,6 +58,11 @@ class MessageEvent(Event):
         return whole(self._payload.get("message_id"))
 
     @property
+    def sent_at(self) -> datetime | None:
+        """When the message itself was sent (UTC), whatever happened to it since; None if that is not told."""
+        return moment(self._payload.get("created_at"))
+
+    @property
     def text(self) -> str:
         """What was written; "" for a file."""
         return text(self._payload.get("message"))

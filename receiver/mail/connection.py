@@ -22,7 +22,9 @@ LONGEST_WORDS = 500
 """Characters of a server's words that are kept."""
 
 CONFIGURATION = frozenset({530, 534, 535, 538})
-"""Replies about who we are, not about the mail (RFC 4954, 6). No mail may die of them."""
+"""Replies about who we are, not about the mail (RFC 4954, 6). No mail may die of them at once."""
+SETTING_WAIT = 60.0
+"""Seconds until a mail that failed because of a setting is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,7 @@ def _not_let_in(url: SmtpUrl, code: int, words: str) -> MailUnavailable:
     return MailUnavailable(
         f"{url} doesn't let us in: {_said(code, words)}. Are user and password in RECEIVER_SMTP_URL right?",
         status=code,
+        retry_after=SETTING_WAIT,
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from receiver import settings
+from receiver.effects import Effects
 from receiver.errors import MailUnavailable
+from receiver.mail.connection import SETTING_WAIT
 from receiver.mail.message import Mail, build
 from receiver.mail.rate import Rate
 from receiver.mail.smtp import Smtp
@@ -22,17 +25,8 @@ RECORD_TRIES = 3
 RECORD_PAUSE = 0.5
 """Seconds between two tries to remember that a mail was sent. One that is forgotten is sent again."""
 
-
-class Effects(Protocol):
-    """Remembers what of a delivery has succeeded: `receiver.context.Effects`, which lies above this room."""
-
-    async def happened(self, key: str) -> bool:
-        """Tell whether `key` succeeded in an earlier attempt."""
-        ...
-
-    async def record(self, key: str) -> None:
-        """Remember that `key` succeeded."""
-        ...
+MARK = "\x00mail "
+"""What the keys of mails begin with: nothing that a handler would call an effect in `context.once`."""
 
 
 class MailRoom:
@@ -84,18 +78,20 @@ class Mailer:
         """
         self._mails += 1
         name = str(self._mails) if key is None else f"key {key}"
-        if await self._effects.happened(f"mail {name}"):
-            return
+        digest = hashlib.blake2b(f"{self._delivery}:{name}".encode(), digest_size=16).hexdigest()
         transport, sender = self._room.transport, self._room.sender
+        # First of all: what has just ended is remembered, what is running isn't yet.
+        if transport and sender and await transport.join(f"<{digest}@{sender.domain}>"):
+            return
+        if await self._effects.happened(MARK + name):
+            return
         if transport is None:
             raise _unset("smtp_url", "Without a server no mail can be sent.")
         if sender is None:
             raise _unset("mail_from", "A mail needs a sender.")
-        digest = hashlib.blake2b(f"{self._delivery}:{name}".encode(), digest_size=16).hexdigest()
         message = build(mail, sender, f"{digest}@{sender.domain}")
-        await transport.send(sender.address, mail.recipient.address, message)
-        # A handler that is cut off here has sent the mail: it is remembered all the same.
-        await asyncio.shield(asyncio.ensure_future(self._record(f"mail {name}")))
+        then = partial(self._record, MARK + name)
+        await transport.send(sender.address, mail.recipient.address, message, then=then)
 
     def unsubscribe_url(self, list_name: str, user_id: str) -> str | None:
         """Return the link by which a user unsubscribes from a list of mails, for `Mail.unsubscribe`.
@@ -131,4 +127,4 @@ class Mailer:
 
 
 def _unset(name: str, why: str) -> MailUnavailable:
-    return MailUnavailable(str(settings.missing(name, why)))
+    return MailUnavailable(str(settings.missing(name, why)), retry_after=SETTING_WAIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.message import EmailMessage
 
@@ -15,6 +16,10 @@ from receiver.smtp_url import SmtpUrl
 MOST_CONNECTIONS = 4
 IDLE_FOR = 20.0
 """Seconds after which a connection that nobody needs is closed."""
+
+
+async def _nothing() -> None:
+    pass
 
 
 class Smtp:
@@ -37,12 +42,37 @@ class Smtp:
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._idle: dict[Connection, asyncio.TimerHandle] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return f"Smtp({self._url})"
 
-    async def send(self, sender: str, recipient: str, message: EmailMessage) -> None:
-        """Hand over a message; `sender` and `recipient` are bare addresses.
+    async def join(self, message_id: str) -> bool:
+        """Wait for the end of the send of this Message-ID; False if none is running.
+
+        Raises:
+            MailError: it failed.
+        """
+        task = self._running.get(message_id)
+        if task is None:
+            return False
+        await asyncio.wait([task])  # unlike awaiting it, this doesn't cancel it
+        task.result()
+        return True
+
+    async def send(
+        self,
+        sender: str,
+        recipient: str,
+        message: EmailMessage,
+        *,
+        then: Callable[[], Awaitable[None]] = _nothing,
+    ) -> None:
+        """Hand over a message, and await `then()`; `sender` and `recipient` are bare addresses.
+
+        Waiting for a connection can be cancelled. From then on both run to their end, whoever waits for
+        them: a mail that is cut off after its last dot would be sent again. Another call with the same
+        Message-ID waits for them instead of sending.
 
         Raises:
             MailRefused: the server refused it for good (5xx).
@@ -54,16 +84,39 @@ class Smtp:
         # What `build` makes is ASCII, unless an address in a header isn't.
         needs_utf8 = not (content.isascii() and (sender + recipient).isascii())
         envelope = Envelope(sender, recipient, content, needs_utf8)
+        message_id = str(message["Message-ID"])
+        if await self.join(message_id):
+            return
         if self._rate is not None:
-            await self._rate.wait(str(message["Message-ID"]))
-        async with self._free:
-            await self._send(envelope)
+            await self._rate.wait(message_id)
+        await self._free.acquire()
+        if message_id in self._running:
+            self._free.release()
+        else:
+            task = asyncio.create_task(self._finish(envelope, then))
+            self._running[message_id] = task
+            task.add_done_callback(lambda task: self._ended(message_id, task))
+        await self.join(message_id)
 
     async def aclose(self) -> None:
-        """Close the idle connections."""
+        """Wait for the sends that are running, and close the connections."""
+        if self._running:
+            await asyncio.wait(list(self._running.values()))
         for connection in list(self._idle):
             self._leave(connection)
         await asyncio.gather(*self._leaving)
+
+    async def _finish(self, envelope: Envelope, then: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self._send(envelope)
+        finally:
+            self._free.release()
+        await then()
+
+    def _ended(self, message_id: str, task: asyncio.Task[None]) -> None:
+        del self._running[message_id]
+        if not task.cancelled():
+            task.exception()  # who waited for it may be gone: it is no news then
 
     async def _send(self, envelope: Envelope) -> None:
         while connection := self._take_idle():

@@ -159,7 +159,7 @@ class Attempts:
         if taken.failures >= handler.retries or isinstance(error, Permanent):
             _log.error(f"dead letter: the last attempt {VERBS[attempt.outcome]}", **about)
             return Verdict(taken, "dead", attempt)
-        wait = _named_wait(error)
+        wait = _named_wait(error, taken.failures + 1)
         wait = backoff(taken.failures + 1) if wait is None else min(wait, LONGEST_NAMED_WAIT)
         tell = _log.info if isinstance(error, Retry) else _log.warning
         tell(f"the attempt {VERBS[attempt.outcome]}", **about, next_in=f"{wait:.1f} s")
@@ -230,8 +230,10 @@ def _place(error: BaseException) -> str | None:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
-def _named_wait(error: BaseException) -> float | None:
+def _named_wait(error: BaseException, failures: int) -> float | None:
     """Return the wait, in seconds, that the handler or Sendbird asked for, or None."""
     if isinstance(error, Retry):
         return error.seconds
-    return error.retry_after if isinstance(error, SendbirdUnavailable | MailUnavailable) else None
+    if isinstance(error, MailUnavailable) and error.retry_after is not None:
+        return max(error.retry_after, backoff(failures))  # a setting may stay wrong for long
+    return error.retry_after if isinstance(error, SendbirdUnavailable) else None

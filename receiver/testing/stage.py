@@ -220,7 +220,7 @@ class Stage:
         away: bool = False,
         lost: bool = False,
     ) -> None:
-        """Make the next mails fail: with an SMTP reply (4xx: for now, 5xx: for good), `away` or `lost`."""
+        """Make the next mails fail: with a reply (4xx, 535: for now; 5xx: for good), `away` or `lost`."""
         self.faults.plan("mail", fault(status, 0, away=away, lost=lost), next)
 
     async def unsubscribe(self, list_name: str, user_id: str) -> None:

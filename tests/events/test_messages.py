@@ -188,3 +188,20 @@ def test_reaction(open_sample, what):
     assert event.reaction.user == event.user
     assert event.user.user_id == "teodor"
     assert event.reaction.at == event.occurred_at
+
+
+def test_sent_at(open_sample):
+    """When the message was sent stands in its payload; it stays so when the message changes."""
+    message = open_sample(SENT)
+    assert message.sent_at == message.occurred_at
+    message.raw["payload"]["created_at"] = 0
+    assert message.sent_at is None
+
+
+def test_forgetting(open_sample):
+    """An event that has forgotten its body reads it again when it is looked into."""
+    message = open_sample(SENT)
+    text, raw = message.text, message.raw
+    message.forget()
+    assert message.raw is not raw
+    assert message.text == text

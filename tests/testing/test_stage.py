@@ -239,7 +239,7 @@ async def test_time_may_heal(handlers, shaky):
     """An attempt that fails in a turn raises only when there is no other one."""
     async with Stage(handlers) as stage:
         await stage.send(MessageSent, text="9", catch=True)
-        outcome = await stage.turn(2)
+        outcome = await stage.turn(1.2)  # the second attempt comes within 1 s, a third not before 1.5 s
         outcome.assert_status("failed")
         assert str(outcome.error) == "no luck 2"
         with pytest.raises(AssertionError, match="ValueError: no luck 2") as caught:

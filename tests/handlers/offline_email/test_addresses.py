@@ -182,6 +182,7 @@ class TestCsv:
 
     async def test_type(self, path):
         """The setting chooses it."""
+        self.write(path, "user_id,email\n")
         assert isinstance(source_of(Settings.load(addresses=f"csv:{path}")), FromCsv)
 
 
@@ -321,6 +322,12 @@ class TestFunction:
         with pytest.raises(Permanent, match="gave tuple for the user ada: expected an address") as raised:
             await find(source("def find(user_id): return ('secret',)"))
         assert "secret" not in str(raised.value)
+
+    async def test_threads_of_its_own(self, source):
+        """A plain function runs in threads of its own: one that hangs holds up nothing else."""
+        plain = source("import threading\ndef find(user_id): return threading.current_thread().name")
+        assert (await find(plain)).address.startswith("offline_email")
+        await plain.close()
 
     async def test_error(self, source):
         """An error of the function's own is the attempt's, which is tried again."""

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handlers.offline_email.asking import BOTS_KNOWN_FOR, LATEST, PAGE, Bots, as_they_are, unread
+from handlers.offline_email.asking import (
+    BOTS_KNOWN_FOR,
+    LATEST,
+    PAGE,
+    Bots,
+    as_they_are,
+    members,
+    metadata,
+    unread,
+)
+from handlers.offline_email.said import Said
 from receiver import MessageSent, SendbirdRefused, SendbirdUnavailable
 from receiver.testing import make_event
 
@@ -33,6 +44,13 @@ class Sendbird:
             raise self.fails
         return self.answer
 
+    async def get_metadata(self, user_id):
+        raise self.fails
+
+    async def list_members(self, channel_url):
+        raise self.fails
+        yield
+
     async def list_bots(self):
         self.asked.append("bots")
         if self.fails:
@@ -42,8 +60,10 @@ class Sendbird:
 
 
 def message(number, **options):
-    return make_event(
-        MessageSent, channel="a/b", message_id=number, text=f"text {number}", at=at(number), **options
+    return Said.read(
+        make_event(
+            MessageSent, channel="a/b", message_id=number, text=f"text {number}", at=at(number), **options
+        )
     )
 
 
@@ -62,7 +82,8 @@ async def test_texts_now():
     assert now == {1: "changed", 2: None, 3: "text 3"}
     [(method, path, params)] = sendbird.asked
     assert (method, path) == ("GET", "/group_channels/a%2Fb/messages")
-    assert params["message_ts"] == int(at(1).timestamp() * 1000)
+    assert params["message_ts"] == int(at(1).timestamp() * 1000) - 1000
+    assert params["include_reply_type"] == "ALL"
     assert (params["prev_limit"], params["next_limit"]) == (0, PAGE)
 
 
@@ -80,7 +101,7 @@ async def test_latest():
     sendbird = Sendbird({"messages": []})
     now = await as_they_are(sendbird, many)
     assert set(now) == set(range(11, LATEST + 11))
-    assert sendbird.asked[0][2]["message_ts"] == int(at(11).timestamp() * 1000)
+    assert sendbird.asked[0][2]["message_ts"] == int(at(11).timestamp() * 1000) - 1000
 
 
 @pytest.mark.parametrize("answer", [{}, {"messages": None}, {"messages": "x"}])
@@ -98,12 +119,12 @@ async def test_odd_messages():
 async def test_2016():
     """Messages without ids aren't asked about."""
     sendbird = Sendbird(fails=AssertionError("asked"))
-    assert await as_they_are(sendbird, [make_event(MessageSent, case="mesg-2016")]) == {}
+    assert await as_they_are(sendbird, [Said.read(make_event(MessageSent, case="mesg-2016"))]) == {}
 
 
 async def test_refused():
-    """What Sendbird refuses to list is unknown, and a channel that it refuses is left out."""
-    sendbird = Sendbird(fails=SendbirdRefused("no"))
+    """Of a channel that is gone nothing is known, and it is left out."""
+    sendbird = Sendbird(fails=SendbirdRefused("no", status=400, code=400201))
     assert await as_they_are(sendbird, [message(1)]) == {}
     assert await unread(sendbird, "ada", ["c1", "c2"]) == {}
 
@@ -136,8 +157,63 @@ async def test_bots():
     assert len(sendbird.asked) == 2
 
 
-async def test_bots_refused():
-    """Where the token may not list bots, nobody is known to be one, and that is asked no more for a while."""
-    bots, sendbird = Bots(), Sendbird(fails=SendbirdRefused("no"))
+async def test_bots_not_found():
+    """Where there is no list of bots, nobody is known to be one, and that is asked no more for a while."""
+    bots, sendbird = Bots(), Sendbird(fails=SendbirdRefused("no", code=400201))
     assert [await bots.knows("robot", sendbird) for _ in range(3)] == [False] * 3
     assert len(sendbird.asked) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 400401), (403, 0), (403, 400108), (400, 400111)])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda sendbird: unread(sendbird, "ada", ["c1"]),
+        lambda sendbird: as_they_are(sendbird, [message(1)]),
+        lambda sendbird: members(sendbird, "c1", 10),
+        lambda sendbird: metadata(sendbird, "ada"),
+        lambda sendbird: Bots().knows("ada", sendbird),
+    ],
+)
+async def test_wrong_token(ask, status, code):
+    """A refusal that isn't about something gone is told: a wrong token must not lose mails in silence."""
+    with pytest.raises(SendbirdRefused):
+        await ask(Sendbird(fails=SendbirdRefused("no", status=status, code=code)))
+
+
+async def test_no_member():
+    """A channel that the reader may not look into any more is left out."""
+    sendbird = Sendbird(fails=SendbirdRefused("no", status=400, code=400108))
+    assert await unread(sendbird, "ada", ["c1"]) == {}
+
+
+async def test_replies():
+    """A reply in a thread that isn't listed isn't taken for deleted."""
+    reply = message(2, raw={"payload.parent_message_id": 1})
+    assert reply.parent_message_id == 1
+    assert await as_they_are(Sendbird({"messages": []}), [message(1), reply]) == {1: None}
+
+
+async def test_time_of_the_list():
+    """Lists go by when a message was made, not by when the webhook was sent."""
+    made = int(at(1).timestamp() * 1000)
+    sendbird = Sendbird({"messages": []})
+    await as_they_are(sendbird, [message(1, raw={"payload.created_at": made, "ts": made + 9000})])
+    assert sendbird.asked[0][2]["message_ts"] == made - 1000
+
+
+async def test_bots_at_once():
+    """Several who ask at once make one list."""
+    bots, sendbird = Bots(), Sendbird(bots=["robot"])
+    assert await asyncio.gather(*(bots.knows("robot", sendbird) for _ in range(5))) == [True] * 5
+    assert len(sendbird.asked) == 1
+
+
+def test_said_forgets():
+    """A message that was read keeps no parsed body; it is parsed again when it is looked into."""
+    event = make_event(MessageSent, text="hi", members=["ada"])
+    assert event.members
+    said = Said.read(event)
+    assert not {"raw", "members", "channel"} & set(vars(event))
+    assert (said.text, event.text) == ("hi", "hi")
+    assert "ada" in [member.user_id for member in event.members]

@@ -54,7 +54,7 @@ async def test_longest(chat):
 async def test_most():
     """OFFLINE_EMAIL_MOST and the times are the collect's."""
     window = plugin.digest.window
-    assert (window.quiet, window.longest, window.most) == (300, 3600, 1000)
+    assert (window.quiet, window.longest, window.most) == (300, 3600, 300)
 
 
 async def test_each_their_own(chat):
@@ -221,11 +221,14 @@ class TestReader:
         assert mail.message["Content-Language"] == "de"
         assert mail.message["To"] == "Ada <ada@example.com>"
 
-    async def test_metadata_of_the_webhook(self, chat):
-        """Metadata that came with the webhook isn't asked for again."""
+    async def test_metadata_is_asked_for(self, chat):
+        """What the API says of metadata goes before what came with the webhook: it is newer."""
         await chat.say("hi")
-        outcome = await chat.settle()
-        assert not [call for call in outcome.calls if "metadata" in call.path]
+        await chat.stage.sendbird.call(
+            "POST", "/users/ada/metadata", json={"metadata": {"offline_email": "off"}}
+        )
+        assert await chat.turn() == []
+        assert chat.why() == ["they want none"]
 
     async def test_metadata_of_the_api(self, chat):
         """Metadata that didn't is asked for."""
