@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,7 @@ class Desk:
         self.settings = settings
         self._source = source_of(settings)
         self._is_open = False
+        self._opening = asyncio.Lock()
         self._writer = Writer(settings)
         self._bots = Bots()
         self._hourly = Hourly()
@@ -59,6 +61,13 @@ class Desk:
     async def close(self) -> None:
         """Let go of what was opened."""
         await self._source.close()
+
+    async def _open(self) -> None:
+        """Get ready to look up addresses: only here, since finding who was offline needs none."""
+        async with self._opening:
+            if not self._is_open:
+                await self._source.open()
+                self._is_open = True
 
     async def find_readers(self, message: MessageSent, context: Context) -> list[str]:
         """Return the ids of the members who get a mail about a message, unless they read it soon."""
@@ -95,10 +104,7 @@ class Desk:
         async def metadata() -> Mapping[str, Any]:
             return known
 
-        if not self._is_open:
-            # Only here: finding who was offline needs no addresses.
-            await self._source.open()
-            self._is_open = True
+        await self._open()
         reader = await self._source.find(user_id, metadata)
         if reader is None:
             _tell(context, "no address is known")

@@ -17,7 +17,7 @@ from rq.scheduler import RQScheduler
 from receiver.pipeline.routes import queue_of
 from receiver.plugins import Handler
 
-VARIABLE = "RECEIVER_HANDOVER"
+VARIABLE = "_RECEIVER_HANDOVER"
 """In the environment: the number of the inherited socket."""
 PATIENCE = 2.0
 """Seconds to wait for the others' schedulers. RQ starts one where no other is, and looks again much later."""

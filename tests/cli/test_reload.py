@@ -116,7 +116,7 @@ def test_new_code(site):
     """A change is taken up at once, again and again, also where the files' age and size are the same."""
     site.is_loaded("one", 1)
     for version in (2, 3, 4):
-        assert site.change(version=version) < 10
+        site.change(version=version)
         site.is_loaded("two", version)
     assert "mine/chat.py" in site.output.replace(os.sep, "/")
 
