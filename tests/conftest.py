@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from receiver.embedded import EmbeddedRedis
 from receiver.pipeline.connection import connect
@@ -23,9 +24,13 @@ def logging_as_before():
     """A test that sets up logging leaves none of it: its stream is closed when it ends."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    was_set_up, config = structlog.is_configured(), structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    structlog.reset_defaults()
+    if was_set_up:
+        structlog.configure(**config)
 
 
 @pytest.fixture(scope="session")
