@@ -20,9 +20,14 @@ def anyio_backend():
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before():
+def logging_as_before(monkeypatch):
     """A test that sets up logging leaves none of it: its stream is closed when it ends."""
-    root = logging.getLogger()
+    configure, root = structlog.configure, logging.getLogger()
+
+    def configure_for_now(**options):
+        configure(**options | {"cache_logger_on_first_use": False})  # a kept logger would outlive the test
+
+    monkeypatch.setattr(structlog, "configure", configure_for_now)
     handlers, level = root.handlers[:], root.level
     was_set_up, config = structlog.is_configured(), structlog.get_config()
     yield
@@ -30,7 +35,7 @@ def logging_as_before():
     root.setLevel(level)
     structlog.reset_defaults()
     if was_set_up:
-        structlog.configure(**config)
+        configure(**config)
 
 
 @pytest.fixture(scope="session")
