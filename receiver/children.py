@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,14 +15,20 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def die_with_parent() -> Callable[[], None]:
     """Return what a new child has to call to get SIGTERM when its parent dies, however that happens.
 
-    It works on Linux, and does nothing elsewhere. The parent is the thread that starts the child.
+    It works on Linux, and does nothing elsewhere. The parent is the thread that starts the child. A child
+    whose parent has died already ends at once.
     """
     if sys.platform != "linux":
         return lambda: None
     libc = ctypes.CDLL(None)  # looked up before the fork: a child must not take the loader's lock
+    parent = os.getpid()
 
     def ask() -> None:
+        nonlocal parent
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+        parent = os.getpid()  # of what this child forks
 
     return ask
 

@@ -166,6 +166,8 @@ def _run(processes: Processes, plan: Plan, began: float) -> None:
     )
     processes.start("the receiver", serve, plan.environment)
     work = ["work", "--workers", str(plan.workers)]
+    packages, folders = reload.places(plan.config.handlers or discovery.installed())
+    found = reload.changes(packages, folders)  # from before they load: no change is missed
     processes.start("the workers", work, plan.environment)
     processes.start("the sandbox", sandbox, plan.environment, quiet=True)
     processes.wait_for("the receiver", f"{plan.receiver}/readyz")
@@ -174,10 +176,10 @@ def _run(processes: Processes, plan: Plan, began: float) -> None:
     asyncio.run(_invite_bots(plan, plan.bots))
     _show(plan, began)
     processes.start("the list of events", ["events", "--follow"], plan.environment)
-    _follow_changes(processes, plan, work)
+    _follow(found, processes, plan, work)
 
 
-def _follow_changes(processes: Processes, plan: Plan, work: list[str]) -> NoReturn:
+def _follow(found: Iterable[set[str]], processes: Processes, plan: Plan, work: list[str]) -> NoReturn:
     """Replace the workers when their plugins change; new bots are invited."""
     invited = set(plan.bots)
 
@@ -189,12 +191,11 @@ def _follow_changes(processes: Processes, plan: Plan, work: list[str]) -> NoRetu
         except ReceiverError as error:
             ERR.print(f"[yellow]The new bots could not be invited:[/yellow] {escape(str(error))}")
 
-    packages, folders = reload.places(plan.config.handlers or discovery.installed())
     reloading = reload.Reload(
         processes, "the workers", work, plan.environment, handlers=plan.handlers, loaded=loaded
     )
-    reloading.run(reload.changes(packages, folders))
-    raise ReceiverError("the plugins' files are not watched any more")  # changes() gives for ever
+    reloading.run(found)
+    raise ReceiverError("the plugins' files are not watched any more")  # they are for ever
 
 
 def _wait_for_dispatcher(processes: Processes, redis_url: str) -> None:

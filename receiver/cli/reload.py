@@ -96,12 +96,18 @@ def _movable(folders: Iterable[Path]) -> set[Path]:
 
 
 def changes(packages: Iterable[Path], folders: Iterable[Path]) -> Iterator[set[str]]:
-    """Give the files that have changed since the last look, for ever; mostly none."""
+    """Watch from now on; give the files that have changed since the last look, for ever; mostly none."""
     found = [_changes(paths, recursive) for paths, recursive in ((packages, True), (folders, False)) if paths]
-    while True:
-        if not found:
-            time.sleep(TICK / 1000)
-        yield {path for one in found for path in next(one)}
+    at_once = {path for one in found for path in next(one)}  # the watch begins with its first look
+
+    def looks() -> Iterator[set[str]]:
+        yield at_once
+        while True:
+            if not found:
+                time.sleep(TICK / 1000)
+            yield {path for one in found for path in next(one)}
+
+    return looks()
 
 
 def _changes(paths: Iterable[Path], recursive: bool) -> Iterator[set[str]]:

@@ -22,6 +22,7 @@ def environment(clean, monkeypatch, redis_url):
     monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
     monkeypatch.setenv("RECEIVER_HANDLERS", "handlers.helper_bot")
     monkeypatch.setattr(verb, "SETTLES", 0.0)
+    monkeypatch.setenv("COLUMNS", "200")  # paths of the tests' folders are long
 
 
 @pytest.fixture

@@ -248,6 +248,14 @@ class TestPlaces:
         )
 
 
+def test_watched_from_now_on(tmp_path):
+    """A change is seen that is made before anybody looks."""
+    found = reload.changes([], [tmp_path])
+    changed = tmp_path / "changed.py"
+    changed.touch()
+    assert wait_for(lambda: next(found), what="the change") == {str(changed)}
+
+
 def test_forgotten_bytecode(tmp_path):
     """What was compiled of a changed file is dropped, and nothing else."""
     for name in ("one", "other"):

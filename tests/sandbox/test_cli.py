@@ -146,7 +146,7 @@ def test_other_machines(clean_env):
     app.command()(sandbox)
     result = CliRunner(env=clean_env).invoke(app, ["--host", "0.0.0.0"])
     assert result.exit_code == 2
-    assert "no password" in result.output
+    assert "no password" in " ".join(result.output.split())
     assert "--allow-remote" in result.output
 
 
