@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import structlog
 
 from receiver.embedded import EmbeddedRedis
 from receiver.pipeline.connection import connect
+
+os.environ.pop("COLUMNS", None)  # a console keeps what it finds when it is made, and the tests set it later
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ os._exit(0)
 
 
 def family(the_child_asks):
-    """Fork a child, and from that one a grandchild, which asks to die with its parent; return what it says."""
+    """Fork a child and a grandchild, which asks to die with its parent; return what it says."""
     code = FAMILY.format(the_child_asks=the_child_asks)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
