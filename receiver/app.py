@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import orjson
@@ -32,13 +32,13 @@ from receiver.metrics import IntakeMetrics
 from receiver.pipeline import keys
 from receiver.pipeline.connection import connect
 from receiver.pipeline.inbox import Inbox
+from receiver.pipeline.storage import Storage
+from receiver.seldom import Seldom
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
 Judge = Callable[[Scope, bytes], Awaitable[Envelope]]
 
-TELL_EVERY = 60.0
-"""Seconds between two log lines about requests that are refused for the same reason."""
 WORTH_TELLING = ("bad_signature", "unsigned", "too_large", "too_slow")
 """Refusals that a wrong setting causes, and whose text holds nothing that a stranger has chosen."""
 
@@ -53,8 +53,14 @@ class Receiver:
             raise settings.missing("redis_url", "The receiver stores every event there before it answers.")
         secret = config.webhook_secret
         self.config = config
-        self.client = connect(config.redis_url, timeout=2.0)
+        self.client = connect(config.redis_url, timeout=config.store_timeout)
         self.inbox = Inbox(self.client)
+        self.storage = Storage(
+            self.client,
+            config.data_dir / "spool",
+            limit=config.inbox_limit,
+            spool_limit=config.spool_limit,
+        )
         self.intake = Intake(config.api_keys, secret.get_secret_value() if secret else None)
         self.platform = (
             Platform(config.platform_url, config.api_tokens[0].get_secret_value())
@@ -89,33 +95,42 @@ class Receiver:
 
     async def _learn_bot(self, userid: str) -> None:
         """Remember that this user is a bot, so that webhooks of its messages are marked."""
-        if userid not in self._known_bots:
-            try:
+        if userid not in self._known_bots and not self.storage.spooling:
+            with suppress(RedisError, OSError, TimeoutError):  # its next callback will do
                 await self.client.sadd(keys.BOTS, userid)
-            except (RedisError, OSError, TimeoutError) as error:
-                raise NotStored("the event could not be stored: Redis is away. Try again.") from error
-            self._known_bots.add(userid)
+                self._known_bots.add(userid)
 
     async def healthz(self, request: Request) -> Response:
         """The process lives."""
         return _json(200, {"ok": True})
 
     async def readyz(self, request: Request) -> Response:
-        """The process can store."""
+        """The process can store: in the inbox, or else in the spool."""
+        told: dict[str, Any] = {"inbox": "ok"}
+        try:
+            told["spooled"], _ = await self.storage.spooled()
+        except NotStored as error:
+            told["spool"] = str(error)
         try:
             await self.inbox.ready()
         except NotStored as error:
-            return _json(503, {"ready": False, "inbox": str(error)})
-        return _json(200, {"ready": True, "inbox": "ok"})
+            told["inbox"] = str(error)
+            if not await self.storage.can_spool():
+                return _json(503, {"ready": False, **told})
+        return _json(200, {"ready": True, **told})
 
     async def show_metrics(self, request: Request) -> Response:
-        """What Prometheus reads."""
+        """What Prometheus reads. While Redis is away, what this process itself knows."""
+        with suppress(NotStored):  # the file can't be read, which the log says
+            events, size = await self.storage.spooled()
+            self.metrics.spool_events.set(events)
+            self.metrics.spool_bytes.set(size)
         try:
             length = await self.inbox.length()
             lanes = int(await self.client.hlen(keys.LANES))
             stored = await self.client.hgetall(keys.STATS)
-        except (RedisError, OSError, TimeoutError) as error:
-            return _json(503, _refusal("not_ready", f"Redis is away: {type(error).__name__}"))
+        except (RedisError, OSError, TimeoutError):
+            return Response(metrics.render_intake(self.metrics), media_type=metrics.CONTENT_TYPE)
         stats = {name.decode(): int(value) for name, value in stored.items()}
         page = metrics.render(self.metrics, length, lanes, stats)
         return Response(page, media_type=metrics.CONTENT_TYPE)
@@ -127,7 +142,7 @@ class Endpoint:
     def __init__(self, receiver: Receiver, path: str, judge: Judge) -> None:
         self._receiver = receiver
         self._path = path
-        self._told: dict[str, float] = {}
+        self._seldom = Seldom()
         self._judge = judge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,7 +153,7 @@ class Endpoint:
             )
             arrived = time.perf_counter()
             envelope = await self._judge(scope, content)
-            await self._receiver.inbox.append(envelope)
+            stored = await self._receiver.storage.append(envelope)
         except ClientDisconnect:
             self._count("disconnected")
         except Rejected as rejected:
@@ -162,13 +177,12 @@ class Endpoint:
         else:
             self._receiver.metrics.stored.observe(time.perf_counter() - arrived)
             self._count("accepted")
-            await _answer(send, 200, {"accepted": True, "id": envelope.id, "stored": "inbox"})
+            await _answer(send, 200, {"accepted": True, "id": envelope.id, "stored": stored})
 
     def _count(self, outcome: str, message: str = "") -> None:
         """Count a request; say why one is refused, once a minute for each reason."""
         self._receiver.metrics.requests.labels(self._path, outcome).inc()
-        if message and time.monotonic() - self._told.get(outcome, -TELL_EVERY) >= TELL_EVERY:
-            self._told[outcome] = time.monotonic()
+        if message and self._seldom(outcome):
             _log.warning("requests are refused", path=self._path, code=outcome, why=message)
 
 
@@ -233,6 +247,8 @@ def create(config: Settings | None = None) -> Starlette:
             if receiver.platform is not None:
                 stack.push_async_callback(receiver.platform.aclose)
             stack.push_async_callback(receiver.bot_tokens.aclose)
+            await receiver.storage.open()
+            stack.push_async_callback(receiver.storage.close)
             yield
 
     def post(path: str, judge: Judge) -> Route:

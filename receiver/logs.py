@@ -17,10 +17,15 @@ _SHARED: list[Any] = [
 
 
 def configure(form: str = "auto", *, level: int = logging.INFO) -> None:
-    """Send every log line to stderr as `form`: console, json, or auto (console on a terminal)."""
+    """Send every log line to stderr as `form`: console, json, or auto (console on a terminal).
+
+    Tracebacks are plain: with local variables they would show message bodies.
+    """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     if console:
-        last: list[Any] = [structlog.dev.ConsoleRenderer(pad_event_to=0)]
+        last: list[Any] = [
+            structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
+        ]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

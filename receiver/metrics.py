@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -16,7 +16,7 @@ _DELIVERY_STATES = ("done", "retrying", "dead", "skipped")
 
 
 class IntakeMetrics:
-    """Counts one receiver process's requests."""
+    """What one receiver process knows: its requests, and its spool."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -30,6 +30,16 @@ class IntakeMetrics:
             "receiver_store_seconds",
             "From the whole body's arrival until the event is stored, in the process that tells this.",
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+            registry=self.registry,
+        )
+        self.spool_events = Gauge(
+            "receiver_spool_events",
+            "Events that wait in the spool of this machine.",
+            registry=self.registry,
+        )
+        self.spool_bytes = Gauge(
+            "receiver_spool_bytes",
+            "Bytes on disk of the spool of this machine.",
             registry=self.registry,
         )
 
@@ -65,4 +75,9 @@ def render(intake: IntakeMetrics, inbox_length: int, lanes: int, stats: Mapping[
     """Return the page that Prometheus reads."""
     registry = CollectorRegistry()
     registry.register(_Pipeline(inbox_length, lanes, stats))
-    return generate_latest(intake.registry) + generate_latest(registry)
+    return render_intake(intake) + generate_latest(registry)
+
+
+def render_intake(intake: IntakeMetrics) -> bytes:
+    """Return the part of the page that needs no Redis."""
+    return generate_latest(intake.registry)

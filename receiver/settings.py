@@ -101,6 +101,26 @@ class Settings(Sourced):
         description="How long a request body may take to arrive. Slower ones are answered 408.",
         examples=["10s"],
     )
+    store_timeout: Seconds = Field(
+        1.0,
+        alias="RECEIVER_STORE_TIMEOUT",
+        description="How long Redis may take to store an event before the spool takes it.",
+        examples=["1s"],
+    )
+    inbox_limit: int = Field(
+        1_000_000,
+        alias="RECEIVER_INBOX_LIMIT",
+        description="Events that the inbox holds at the most; then requests are answered 503. 0: no limit.",
+        examples=["1000000"],
+        ge=0,
+    )
+    spool_limit: ByteSize = Field(
+        ByteSize(1024**3),
+        alias="RECEIVER_SPOOL_LIMIT",
+        description="Size of the file that takes events while Redis is away. 0: no spool.",
+        examples=["1GiB"],
+        ge=0,
+    )
     retention: Seconds = Field(
         3 * 86400.0,
         alias="RECEIVER_RETENTION",
@@ -118,6 +138,13 @@ class Settings(Sourced):
         alias="RECEIVER_INSPECTOR_TOKEN",
         description="Opens the inspector to requests from other machines.",
         examples=["a-long-random-string"],
+    )
+    worker_memory: ByteSize | None = Field(
+        None,
+        alias="RECEIVER_WORKER_MEMORY",
+        description="Memory of one worker process. One that has more is killed, and replaced. (Linux only.)",
+        examples=["512MiB"],
+        gt=0,
     )
     smtp_url: SmtpServer = Field(
         None,

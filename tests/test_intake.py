@@ -372,3 +372,24 @@ def test_any_secret(given_one):
     """Whatever stands in the place of the secret leads nowhere, unless it is the secret."""
     if given_one != SECRET:
         assert refusal(intake.unsigned_webhook, given_one, MESSAGE) == (404, "unknown_path")
+
+
+@given(body=bodies)
+def test_any_vouched_body(body):
+    """What somebody vouches for is classified as a request's body is: accepted as it came, or malformed."""
+    found, usual = (
+        judged(intake.vouched, body),
+        judged(lambda body: intake.unsigned_webhook(SECRET, body), body),
+    )
+    assert found == usual == "malformed" or (found.body, found.category) == (body, usual.category)
+
+
+@pytest.mark.parametrize(
+    ("category", "source"),
+    [("group_channel:message_send", "webhook"), ("bot_message_notification", "bot"), ("new:one", "webhook")],
+)
+def test_where_a_vouched_body_comes_from(category, source):
+    """Without a source, the category tells it; one that is given counts."""
+    body = orjson.dumps({"category": category})
+    assert intake.vouched(body).source == source
+    assert intake.vouched(body, "bot").source == "bot"

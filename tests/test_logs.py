@@ -162,3 +162,17 @@ def test_stdout_is_free(capsys):
     ours().info("stored")
     logging.getLogger("library").warning("said")
     assert capsys.readouterr().out == ""
+
+
+def test_no_local_variables_on_a_console(stderr):
+    """A traceback on a console shows lines of code, and no values: they may be what people wrote."""
+    logs.configure("console")
+    body = "".join(("a secret ", "letter"))
+    try:
+        body.index("nothing")
+    except ValueError:
+        structlog.get_logger("x").exception("it failed")
+    told = stderr()
+    assert "ValueError" in told
+    assert "body.index" in told
+    assert "a secret letter" not in told

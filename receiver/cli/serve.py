@@ -9,8 +9,10 @@ import typer
 import uvicorn
 
 from receiver import logs, settings
-from receiver.cli import ports
+from receiver.cli import ports, signals
 from receiver.errors import SettingsError
+from receiver.pipeline import durability
+from receiver.pipeline.connection import connect_blocking
 from receiver.settings import Settings
 
 KEEP_ALIVE = 75
@@ -40,21 +42,25 @@ def serve(
     logs.configure(config.log_format)
     check(config)
     ports.check(host, port, options="--host and --port")
+    assert config.redis_url is not None
+    with connect_blocking(config.redis_url, timeout=2) as client:
+        durability.warn(client)
     log = structlog.get_logger("receiver.serve")
     log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
-    uvicorn.run(
-        "receiver.app:create",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
-    )
+    with signals.ends_well():
+        uvicorn.run(
+            "receiver.app:create",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACE,
+        )
 
 
 def check(config: Settings) -> None:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import httpx
+import orjson
+import pytest
+
+from receiver.cli.serve import GRACE
+from receiver.pipeline import keys
+from receiver.signature import sign
+from tests.processes import receiver, running, wait_for
 
 
 def test_says_whose_metrics(run):
@@ -20,3 +34,73 @@ def test_port_taken(run, monkeypatch, tmp_path):
         code, _, err = run("serve", "--port", str(taken.getsockname()[1]))
     assert code == 1
     assert err.endswith("Choose another with --host and --port.\n")
+
+
+def is_up(url):
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def send_until_refused(url, channel, answered):
+    """Send events of one channel, one after the other, until nobody listens; note those answered 200."""
+    with httpx.Client(timeout=10) as client, suppress(httpx.TransportError):
+        for n in itertools.count():
+            body = orjson.dumps(
+                {"category": "group_channel:message_send", "channel": {"channel_url": channel}, "n": n}
+            )
+            signature = {"x-sendbird-signature": sign(b"t", body)}
+            answer = client.post(f"{url}/sendbird/webhook", content=body, headers=signature)
+            if answer.status_code == 200:
+                answered.append(answer.json()["id"])
+
+
+@contextmanager
+def ending(process):
+    """Have it end when the block fails, so that nobody waits for it."""
+    try:
+        yield
+    except BaseException:
+        process.kill_group()
+        raise
+
+
+@pytest.fixture
+def serving(redis_url, tmp_path):
+    """Run `receiver serve ARGUMENTS` for the length of a block."""
+    environment = {
+        "RECEIVER_REDIS_URL": redis_url,
+        "RECEIVER_DATA_DIR": str(tmp_path),
+        "SENDBIRD_APP_ID": "A",
+        "SENDBIRD_API_TOKEN": "t",
+    }
+
+    def serve(*arguments):
+        return running(receiver("serve", *arguments), environment, tmp_path / "serve.log")
+
+    return serve
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ends_well_under_load(blocking, serving, free_port, number, workers):
+    """Told to end, it answers what it holds and exits with 0; what was answered 200 is stored, in order."""
+    url = f"http://127.0.0.1:{free_port}"
+    answered = {f"c{n}": [] for n in range(8)}
+    with serving("--port", free_port, "--workers", workers) as serve:
+        wait_for(lambda: is_up(url), what="the receiver")
+        with ThreadPoolExecutor(len(answered)) as senders, ending(serve):
+            for channel, ids in answered.items():
+                senders.submit(send_until_refused, url, channel, ids)
+            wait_for(lambda: all(len(ids) > 20 for ids in answered.values()), what="traffic")
+            began = time.monotonic()
+            serve.send(number)
+        wait_for(lambda: serve.exit_code is not None, within=GRACE, what="the end")
+        assert (serve.exit_code, time.monotonic() - began < GRACE) == (0, True)
+    stored = {channel: [] for channel in answered}
+    for _, fields in blocking.xrange(keys.INBOX):
+        stored[fields[b"conversation"].decode()].append(fields[b"id"].decode())
+    for channel, ids in answered.items():
+        assert stored[channel][: len(ids)] == ids
+        assert len(stored[channel]) - len(ids) <= 1  # whose answer was on its way

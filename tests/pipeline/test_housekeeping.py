@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from receiver.errors import SendbirdRefused
+import pytest
+from structlog.testing import capture_logs
+
+from receiver.errors import NotStored, SendbirdRefused
+from receiver.events.envelope import Envelope
 from receiver.pipeline import keys
 from receiver.pipeline.housekeeping import Housekeeper
+from receiver.pipeline.storage import Storage
+from tests.pipeline.conftest import CATEGORY
+
+ENVELOPE = Envelope("e1", "webhook", CATEGORY, "c1", "", 1, b"{}")
 
 
 @pytest.fixture
@@ -77,6 +85,18 @@ async def test_nothing_goes_past_an_unfinished_event(handled, where):
     assert len(await left(handled)) == 4
 
 
+async def test_nothing_goes_past_the_first_that_waits_apart(handled):
+    """Of a conversation that waits, the inbox is kept from its first event on, not from a later one."""
+    await handled.append("held", later=True)
+    await handled.append("held")
+    await handled.dispatch()
+    await handled.drain()
+    [lane] = await handled.lanes()
+    assert await handled.client.llen(keys.lane(lane, "parked:held")) == 2
+    assert await Housekeeper(handled.client, -1).trim() == 0
+    assert len(await left(handled)) == 2
+
+
 async def test_a_dead_letter_keeps_its_history(handled):
     """When the event of a dead letter leaves the inbox, its copy and its attempts stay."""
     event_id = await handled.append(bad=True)
@@ -88,3 +108,71 @@ async def test_a_dead_letter_keeps_its_history(handled):
     assert await Housekeeper(handled.client, -1).trim() == 2
     assert await handled.inbox.find(event_id) is None
     assert await handled.client.exists(keys.event(entry), keys.letter(entry)) == 2
+
+
+class TestANearlyFullInbox:
+    """Beyond three quarters of the limit, finished events go before their retention."""
+
+    async def fill(self, road, count):
+        for _ in range(count):
+            await road.append()
+        await road.dispatch()
+        await road.drain()
+
+    async def test_the_oldest_go(self, handled):
+        """As many of the oldest as are too many go, and no more."""
+        await self.fill(handled, 20)
+        before = await left(handled)
+        assert await Housekeeper(handled.client, 3600, 20).trim() == 5
+        assert await left(handled) == before[5:]
+
+    async def test_below_that_none_goes(self, handled):
+        """Up to three quarters of the limit, all stay for their retention."""
+        await self.fill(handled, 15)
+        assert await Housekeeper(handled.client, 3600, 20).trim() == 0
+
+    async def test_without_a_limit_none_goes(self, handled):
+        """Without a limit, all stay for their retention."""
+        await self.fill(handled, 15)
+        assert await Housekeeper(handled.client, 3600, 0).trim() == 0
+
+    async def test_unfinished_ones_never_go(self, handled):
+        """What is unfinished stays with all that came later, however full the inbox is."""
+        await self.fill(handled, 2)
+        await handled.append("held", later=True)
+        await self.fill(handled, 17)
+        assert await Housekeeper(handled.client, 3600, 20).trim() == 2
+        assert len(await left(handled)) == 18
+
+    async def test_it_is_told(self, handled):
+        """A log line says that events went early, and how many."""
+        await self.fill(handled, 20)
+        with capture_logs() as told:
+            await Housekeeper(handled.client, 3600, 20).trim()
+        [line] = [one for one in told if "nearly full" in one["event"]]
+        assert (line["log_level"], line["events"], line["left"]) == ("warning", 5, 15)
+
+    async def test_a_nearly_full_redis(self, handled):
+        """Beyond three quarters of Redis's maxmemory, finished events go; unfinished ones stay."""
+        for _ in range(200):
+            await handled.append("held", text="x" * 10_000)
+        await handled.dispatch()
+        await handled.drain()
+        await handled.append("held", later=True)
+        used = (await handled.client.info("memory"))["used_memory"]
+        await handled.client.config_set("maxmemory", round(used / 0.8))
+        try:
+            dropped = await Housekeeper(handled.client, 3600).make_room()
+        finally:
+            await handled.client.config_set("maxmemory", 0)
+        assert 0 < dropped < 200
+        assert await handled.inbox.length() == 201 - dropped
+
+    async def test_requests_are_taken_again(self, handled):
+        """A full inbox takes events again once finished ones have gone."""
+        storage = Storage(handled.client, Path("unused"), limit=4, spool_limit=0)
+        await self.fill(handled, 4)
+        with pytest.raises(NotStored):
+            await storage.append(ENVELOPE)
+        await Housekeeper(handled.client, 3600, 4).trim()
+        assert await storage.append(ENVELOPE) == "inbox"
