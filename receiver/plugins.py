@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 import structlog
 from typing_extensions import TypeVar, Unpack
@@ -27,7 +27,7 @@ from receiver.errors import PluginError, SettingsError
 from receiver.events.batches import COLLECTED, Batch, Gathered
 from receiver.events.catalogue import CATEGORIES, MESSAGE_TYPES
 from receiver.plugin_settings import PluginSettings
-from receiver.registration import Options, Registration, Wishes
+from receiver.registration import Options, Ordering, Registration, Wishes
 
 ANY = "*"
 MOST = 10_000
@@ -59,7 +59,8 @@ class Handler:
     """One function and the rules by which it is given events.
 
     `retries` is the number of attempts after the first; `timeout` is in seconds, per attempt;
-    `concurrency` is the number of conversations that one drain runs at once.
+    `concurrency` is the number of conversations that one drain runs at once. `order` is None where events
+    wait for no other one of their conversation: then each counts as a conversation of its own.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Handler:
     retries: int = 5
     timeout: float = 30.0
     concurrency: int = 64
+    order: Literal["conversation"] | None = "conversation"
     summary: str = ""
     source: str = ""
     window: Window | None = None
@@ -179,16 +181,16 @@ class Handlers(Registration, Generic[Settings]):
 
         return register
 
-    def bot(self, userid: str, *, answer_bots: bool = False, **options: Unpack[Options]) -> Bot:
+    def bot(self, userid: str, *, answer_bots: bool = False, **options: Unpack[Ordering]) -> Bot:
         """Return the bot `userid`, to which commands and message handlers are added.
 
         A bot never answers itself, and other bots only with `answer_bots`. The `options` are name, retries,
-        timeout and concurrency, as for `on`; a userid that can't be a handler's name needs a name.
+        timeout, concurrency and order, as for `on`; a userid that can't be a handler's name needs a name.
 
         Raises:
             PluginError: as for `on`.
         """
-        known = self._known("bot", options, Options)
+        known = self._known("bot", options, Ordering)
         name, caller = known.pop("name", None), sys._getframe(1)
         bot = Bot(userid, answer_bots=answer_bots)
         self._add(
@@ -246,6 +248,10 @@ class Handlers(Registration, Generic[Settings]):
             raise PluginError(
                 f"{handler.name}: expected retries of at least 0, a timeout above 0 s and a concurrency of "
                 f"at least 1, got {handler.retries}, {handler.timeout:g} and {handler.concurrency}"
+            )
+        if handler.order not in ("conversation", None):
+            raise PluginError(
+                f'{handler.name}: expected order="conversation" or order=None, got {handler.order!r}'
             )
         if handler.name in self._handlers:
             raise PluginError(

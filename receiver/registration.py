@@ -13,7 +13,7 @@ doesn't check the function; pyright does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, overload
 
 from typing_extensions import Unpack
 
@@ -84,7 +84,13 @@ class Options(TypedDict, total=False):
     concurrency: int
 
 
-class Wishes(Options, Generic[E], total=False):
+class Ordering(Options, total=False):
+    """What registrations for events take, of which a conversation may have many."""
+
+    order: Literal["conversation"] | None
+
+
+class Wishes(Ordering, Generic[E], total=False):
     """What `on` takes."""
 
     type: str | Iterable[str]
@@ -360,6 +366,8 @@ class Registration:
                 retries: attempts after the first that failed.
                 timeout: seconds per attempt.
                 concurrency: conversations that run at once, per drain.
+                order: "conversation": a conversation's events run one after the other, and wait for one that
+                    fails. None: none waits for another; `context.state()` can't be had then.
 
         Raises:
             PluginError: the function can't be called with (event, context), its name is taken, or an

@@ -56,6 +56,11 @@ def unknown(words):
     return None
 
 
+def parts(command):
+    """Return the verbs of a verb, such as `dead-letters list`."""
+    return getattr(command, "commands", {}).values()
+
+
 def options(command):
     """Return the options of a command."""
     return {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
@@ -87,7 +92,8 @@ def test_every_command_in_a_document_exists(project):
 
 def test_every_option_in_a_sentence_exists(project):
     """An option that a document names alone, such as `--port`, is one of some verb."""
-    known = {name for verb in ROOT.commands.values() for name in options(verb)}
+    verbs = [*ROOT.commands.values(), *(one for verb in ROOT.commands.values() for one in parts(verb))]
+    known = {name for verb in verbs for name in options(verb)}
     for path in documents(project):
         named = re.findall(r"`(--[a-z-]+)[^`\n]*`", path.read_text())
         assert set(named) <= known, path.name

@@ -11,7 +11,7 @@ from receiver.errors import PluginError
 from receiver.events import names
 from receiver.events.catalogue import CATEGORIES
 from receiver.plugins import Handler
-from receiver.registration import Of, Options, Registration, Wishes
+from receiver.registration import Of, Ordering, Registration, Wishes
 
 EVENTS = {category.event for category in CATEGORIES.values()}
 
@@ -70,9 +70,9 @@ def test_anything_else():
 def test_options():
     """The options are fields of a handler, of the same types, or filter."""
     fields = typing.get_type_hints(Handler)
-    for name, hint in typing.get_type_hints(Options).items():
+    for name, hint in typing.get_type_hints(Ordering).items():
         assert name == "name" or fields[name] in (hint, float)
-    assert set(typing.get_type_hints(Wishes)) - set(Options.__annotations__) == {
+    assert set(typing.get_type_hints(Wishes)) - set(Ordering.__annotations__) == {
         "type",
         "custom_type",
         "sender",

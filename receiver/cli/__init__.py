@@ -19,7 +19,10 @@ VERBS = {
     "sandbox": "receiver.cli.sandbox",
     "trigger": "receiver.cli.trigger",
     "events": "receiver.cli.events",
+    "replay": "receiver.cli.replay",
+    "dead-letters": "receiver.cli.dead_letters",
     "handlers": "receiver.cli.handlers",
+    "doctor": "receiver.cli.doctor",
     "new": "receiver.cli.new",
 }
 
@@ -52,7 +55,7 @@ def build(verbs: tuple[str, ...]) -> typer.Typer:
         pass
 
     for verb in verbs:
-        found = getattr(import_module(VERBS[verb]), verb)
+        found = getattr(import_module(VERBS[verb]), verb.replace("-", "_"))
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=verb)
         else:

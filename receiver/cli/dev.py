@@ -35,6 +35,8 @@ from receiver.sendbird.platform import Platform
 from receiver.setting_sources import origin
 from receiver.settings import Settings
 
+RELOAD_GRACE = 600
+"""Seconds that attempts have to end in the code that they began in. (Ctrl-C gives less: `Processes.stop`.)"""
 DIGESTS = "handlers.offline_email"
 """Built in, and run here in any case: the sandbox has a mail server, and a member who is offline."""
 SOON = {"OFFLINE_EMAIL_QUIET": "10s", "OFFLINE_EMAIL_LONGEST": "1m"}
@@ -165,7 +167,7 @@ def _run(processes: Processes, plan: Plan, began: float) -> None:
         ["sandbox", "--port", str(plan.sandbox_port), "--smtp-port", str(plan.smtp_port), *where],
     )
     processes.start("the receiver", serve, plan.environment)
-    work = ["work", "--workers", str(plan.workers)]
+    work = ["work", "--workers", str(plan.workers), "--grace", str(RELOAD_GRACE)]
     packages, folders = reload.places(plan.config.handlers or discovery.installed())
     found = reload.changes(packages, folders)  # from before they load: no change is missed
     processes.start("the workers", work, plan.environment)

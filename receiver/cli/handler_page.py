@@ -113,6 +113,7 @@ def describe(handler: Handler) -> dict[str, Any]:
         "retries": handler.retries,
         "timeout": handler.timeout,
         "concurrency": handler.concurrency,
+        "order": handler.order,
         "queue": queue_of(handler.name),
         "summary": handler.summary,
         "source": handler.source,
@@ -188,6 +189,8 @@ def print_handler(handler: Handler, seen: Mapping[str, Seen], why: str) -> None:
         "Limits",
         f"{handler.retries} retries, {handler.timeout:g} s an attempt, {handler.concurrency} conversations",
     )
+    if handler.order is None:
+        rows.add_row("Order", "none: its events don't wait for each other")
     _add_seen(rows, handler.name, handler.filter, seen, why)
     OUT.print(rows)
 

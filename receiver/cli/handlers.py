@@ -24,7 +24,7 @@ from receiver.pipeline.forgetting import Left
 from receiver.pipeline.routes import Route, published, queue_of
 from receiver.plugins import Handler
 
-MISSING = "not loaded here: its events wait until it is back"
+MISSING = "not loaded here: {} until it is back"
 
 
 SETTLES = 2 * RENEW + 1
@@ -76,7 +76,7 @@ def show(
     for one in wanted.values():
         handler_page.print_handler(one, seen, why)
     if elsewhere:
-        handler_page.print_elsewhere(name, MISSING, seen)
+        handler_page.print_elsewhere(name, _missing(seen[name].left.waiting), seen)
 
 
 @handlers.command("forget")
@@ -141,8 +141,15 @@ def _list(as_json: bool) -> None:
     config = beside.load()
     found = discovery.load(config.handlers)
     elsewhere = [route for route in _published(config.redis_url) if route.handler not in found]
+    seen, _ = handler_page.look(config.redis_url, [route.handler for route in elsewhere])
+    waiting = {name: one.left.waiting for name, one in seen.items()}
     if as_json:
-        print_json([*map(handler_page.describe, found.values()), *map(_describe_route, elsewhere)])
+        print_json(
+            [
+                *map(handler_page.describe, found.values()),
+                *(_describe_route(route, waiting) for route in elsewhere),
+            ]
+        )
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("Handler", "Wants", "Retries", "Timeout", "What it does"):
@@ -152,7 +159,11 @@ def _list(as_json: bool) -> None:
         table.add_row(handler.name, Text(handler_page.wants(handler.filter)), *limits, Text(handler.summary))
     for route in elsewhere:
         table.add_row(
-            route.handler, Text(handler_page.wants(route.filter)), "", "", Text(MISSING, style="yellow")
+            route.handler,
+            Text(handler_page.wants(route.filter)),
+            "",
+            "",
+            Text(_missing(waiting.get(route.handler)), style="yellow"),
         )
     OUT.print(table)
     OUT.print(f"\nA handler's RQ queue is {queue_of('NAME')}.", style="dim")
@@ -168,6 +179,13 @@ def _published(redis_url: str | None) -> Iterable[Route]:
         return []
 
 
-def _describe_route(route: Route) -> dict[str, Any]:
-    queue = queue_of(route.handler)
-    return {"name": route.handler, "loaded": False, "filter": asdict(route.filter), "queue": queue}
+def _missing(waiting: int | None) -> str:
+    """Say that a handler isn't there, and how much waits for it, where that is known."""
+    if waiting is None:
+        return MISSING.format("its events wait")
+    return MISSING.format(f"{_events(waiting)} {'waits' if waiting == 1 else 'wait'}")
+
+
+def _describe_route(route: Route, waiting: Mapping[str, int]) -> dict[str, Any]:
+    about = {"filter": asdict(route.filter), "queue": queue_of(route.handler)}
+    return {"name": route.handler, "loaded": False, **about, "waiting": waiting.get(route.handler)}

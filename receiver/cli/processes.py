@@ -18,6 +18,8 @@ from receiver.errors import ReceiverError
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 15.0
+HURRIES_AFTER = 10.0
+"""Seconds after which what still runs is told a second time: workers then cut off their attempts."""
 
 
 class Processes:
@@ -98,14 +100,16 @@ class Processes:
     def stop(self) -> None:
         """End all, the last one first; kill what doesn't end in time."""
         everything = [*self._running.values(), *self._loose]
-        for process in reversed(everything):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + ENDS_WITHIN
+        for patience in (HURRIES_AFTER, ENDS_WITHIN - HURRIES_AFTER):
+            for process in reversed(everything):
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + patience
+            for process in everything:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.1, deadline - time.monotonic()))
         for process in everything:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if process.poll() is None:
                 process.kill()
                 process.wait()
         self._running.clear()

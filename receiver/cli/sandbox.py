@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from receiver import settings
-from receiver.cli import ports
+from receiver.cli import ports, signals
 from receiver.cli.output import ERR, OUT
 from receiver.errors import SettingsError
 from receiver.sandbox import Sandbox, SandboxServer
@@ -98,7 +98,8 @@ def sandbox(
     shown = "<the one you gave the sandbox>" if given_token else own_token
     OUT.print(f"  export SENDBIRD_API_TOKEN={shown}\n", soft_wrap=True, markup=False)
     try:
-        SandboxServer(here, host=host, port=port).run(sockets=[listener])
+        with signals.ends_well():
+            SandboxServer(here, host=host, port=port).run(sockets=[listener])
     except KeyboardInterrupt:
         OUT.print("Sandbox stopped.")
 

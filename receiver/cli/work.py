@@ -13,7 +13,7 @@ import typer
 from receiver import discovery, logs, settings
 from receiver.cli import handover
 from receiver.errors import ReceiverError
-from receiver.pipeline import routes
+from receiver.pipeline import durability, routes
 from receiver.pipeline.connection import connect_blocking
 from receiver.pipeline.pool import Pool, quiet_rq
 
@@ -30,6 +30,12 @@ def work(
             metavar="NAME,...", help="Run these handlers only. Default: all. See `receiver handlers`."
         ),
     ] = None,
+    grace: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds that running attempts have to end at SIGTERM; then they are handed back."
+        ),
+    ] = 20.0,
 ) -> None:
     """Run handlers on stored events.
 
@@ -56,11 +62,12 @@ def work(
     wanted = _wanted(handlers, known)
     client = connect_blocking(config.redis_url)
     _wait_for(client)
+    durability.warn(client)
     handover.wait_for_turn(known.values(), client)
     routes.publish(client, known.values())
     client.close()
     _log.info("works", handlers=wanted, workers=workers)
-    Pool(config, [known[name] for name in wanted], workers).run()
+    Pool(config, [known[name] for name in wanted], workers, grace=grace).run()
 
 
 def _wanted(names: str | None, known: Iterable[str]) -> list[str]:

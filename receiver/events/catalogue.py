@@ -28,7 +28,7 @@ from receiver.events.channels import (
     OperatorsRegistered,
     OperatorsUnregistered,
 )
-from receiver.events.envelope import Envelope, Source
+from receiver.events.envelope import BATCH, Envelope, Source
 from receiver.events.event import Event, UnknownEvent
 from receiver.events.messages import (
     MessageDeleted,
@@ -301,7 +301,7 @@ def open_event(envelope: Envelope) -> Event:
 
     The body is not parsed yet; that happens when the event is first looked into.
     """
-    if envelope.source == "batch":
+    if envelope.source == BATCH:
         return Batch(envelope)
     known = _known(envelope.category)
     return known.event(envelope) if known is not None else UnknownEvent(envelope)

@@ -27,7 +27,9 @@ from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Attempt, Outcome, Status
 from receiver.pipeline.lanes import Taken
 from receiver.pipeline.lifespans import Lifespans
+from receiver.pipeline.limits import Limited, Strays
 from receiver.pipeline.memory import Memory
+from receiver.pipeline.runs import Run, StillRuns
 from receiver.plugins import Handler
 from receiver.sendbird.platform import Platform
 
@@ -46,8 +48,10 @@ _log = structlog.get_logger("receiver.attempts")
 
 
 class Surroundings(Protocol):
-    """What an attempt needs of its process. `threads` bounds the plain functions that run at once, and
-    `batches` each handler's batches: their events are in memory meanwhile.
+    """What an attempt needs of its process.
+
+    `threads` bounds the plain functions that run at once, `batches` each handler's batches: their events are
+    in memory meanwhile. `strays` are attempts that ended without their functions.
 
     `blocking` is the client for RQ, which has no asynchronous one.
     """
@@ -60,6 +64,7 @@ class Surroundings(Protocol):
     threads: asyncio.Semaphore
     batches: defaultdict[str, asyncio.Semaphore]
     lifespans: Lifespans
+    strays: Strays
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,49 +107,76 @@ class Attempts:
         if taken.envelope is None:
             return Verdict(taken, "dead", self._attempt(taken, "failed", error="the event can't be read"))
         if taken.failures > self._handler.retries:
+            about = {"handler": self._handler.name, "id": taken.envelope.id, "attempt": taken.attempts}
+            _log.error("dead letter: the last attempt was cut off (see receiver events show ID)", **about)
             return Verdict(taken, "dead")
         async with AsyncExitStack() as turn:  # the clock starts when there is room to run in
             if not self._is_async:
                 await turn.enter_async_context(self._around.threads)
             if self._handler.window is not None:
                 await turn.enter_async_context(self._around.batches[self._handler.name])
-            return await self._run(taken, open_event(taken.envelope), state)
+            return await self._run(taken, state)
 
-    async def _run(self, taken: Taken, event: Event, unsaved: bytes | None) -> Verdict:
-        handler = self._handler
-        begun = time.perf_counter()
-        limit = asyncio.timeout(handler.timeout)
-        memory = self._memory(taken, event, unsaved)
+    async def _run(self, taken: Taken, unsaved: bytes | None) -> Verdict:
+        began = time.perf_counter()
+        one = Run(self._handler.call, self._is_async)
+        limited = Limited(lambda: self._handle(one, taken, unsaved), self._handler.timeout)
+        cut_off = True
         try:
-            self._mark(event)
-            if handler.where is not None and not handler.where(event):
-                return Verdict(taken, "skipped")
-            async with limit:
-                if handler.window is not None:
-                    batch = await self._load(taken)
-                    if batch is None:
-                        return Verdict(taken, "skipped")
-                    event = batch
-                if handler.plugin is not None:
-                    await self._around.lifespans.start(handler.plugin)
-                await call(handler.call, event, self._context(event, taken, memory))
-            state = memory.changed_state()
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return self._failed(
-                taken, error, time.perf_counter() - begun
-            )  # one that it awaited was cancelled
-        except BaseException as error:
-            return self._failed(taken, error, time.perf_counter() - begun, expired=limit.expired())
-        took = time.perf_counter() - begun
-        return Verdict(taken, "done", self._attempt(taken, "done", took=took), state=state)
+            await limited.end()
+            cut_off = False
+        finally:
+            if cut_off or limited.expired:
+                self._part_with(one, limited)
+        took = time.perf_counter() - began
+        if limited.expired:
+            error = StillRuns() if limited.runs else limited.error or TimeoutError()
+            return self._failed(taken, error, took, expired=True)
+        if limited.error is not None:
+            return self._failed(taken, limited.error, took)
+        if one.skipped:
+            return Verdict(taken, "skipped")
+        return Verdict(taken, "done", self._attempt(taken, "done", took=took), state=one.state)
+
+    async def _handle(self, one: Run, taken: Taken, unsaved: bytes | None) -> None:
+        handler = self._handler
+        assert taken.envelope is not None
+        event = open_event(taken.envelope)
+        self._mark(event)
+        one.memory = memory = self._memory(taken, event, unsaved)
+        if handler.where is not None and not handler.where(event):
+            one.skipped = True
+            return
+        if handler.window is not None:
+            batch = await self._load(taken)
+            if batch is None:
+                one.skipped = True
+                return
+            event = batch
+        if handler.plugin is not None:
+            await self._around.lifespans.start(handler.plugin)
+        one.context = self._context(event, taken, memory)
+        await call(one.function, event, one.context)
+        one.state = memory.changed_state()
+
+    def _part_with(self, one: Run, limited: Limited) -> None:
+        """Have what an attempt still does after its end not count, and count the attempt if it goes on."""
+        one.close()
+        strays = self._around.strays
+        if limited.runs:
+            strays.add(one)
+            limited.when_ended(lambda: strays.discard(one))
+        elif one.is_in_thread:
+            loop = asyncio.get_running_loop()
+            strays.add(one)
+            one.when_ended(lambda: loop.call_soon_threadsafe(strays.discard, one))
 
     def _failed(self, taken: Taken, error: BaseException, took: float, *, expired: bool = False) -> Verdict:
         handler = self._handler
         if expired:
             said = f"no end within {handler.timeout:g} s"
+            if isinstance(error, StillRuns):
+                said += ", nor when it was cancelled"
             attempt = self._attempt(taken, "timed out", took=took, error=said)
         elif isinstance(error, Retry):
             attempt = self._attempt(taken, "asked to wait", took=took, error=str(error))
@@ -205,6 +237,7 @@ class Attempts:
             handler=self._handler.name,
             conversation=event.conversation,
             is_batch=self._handler.window is not None,
+            is_ordered=self._handler.order is not None,
             unsaved=unsaved,
         )
 

@@ -11,7 +11,7 @@ from receiver.events.envelope import Envelope
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import CANCELLED
-from receiver.pipeline.inbox import is_before, open_entry
+from receiver.pipeline.inbox import is_before, open_entry, open_letter
 
 AT_ONCE = 500
 """Events that are read in one round trip."""
@@ -22,7 +22,8 @@ _log = structlog.get_logger("receiver.batches")
 async def load(client: Client, entry: str, envelope: Envelope) -> Batch[Event] | None:
     """Return the batch at `entry` with its events, but those that were cancelled; None if none is left.
 
-    Where events have left the inbox, the copies are read that a dead batch keeps.
+    Where events have left the inbox, the copies are read that a dead batch keeps, or the letter by which
+    an event came back and was gathered.
 
     Raises:
         Permanent: none of its events can be found.
@@ -36,6 +37,9 @@ async def load(client: Client, entry: str, envelope: Envelope) -> Batch[Event] |
     found = await _read(client, keys.INBOX, wanted)
     if missing := [one for one in wanted if one not in found]:
         found |= await _read(client, keys.batch(envelope.id), missing)
+    for one in wanted:
+        if one not in found and (letter := open_letter(await client.hmget(keys.letter(one), *keys.LETTER))):
+            found[one] = letter
     if len(found) < len(wanted):
         _log.warning("events of a batch are missing", id=envelope.id, missing=len(wanted) - len(found))
     if not found:

@@ -2,12 +2,14 @@
 -- Or, to abandon it: the owner puts back what it has itself, and lets go.
 --
 -- KEYS  1 owner  2 queue  3 taken  4 suspects  5 held  6 lanes  7 inbox
--- ARGV  1 prefix  2 lane  3 handler  4 token  5 lease (ms)  6 '1' to abandon
+-- ARGV  1 prefix  2 lane  3 handler  4 token  5 lease (ms)  6 why it is abandoned, or ''
+--       7 '' where each event is a conversation of its own
 -- Returns how many events were put back, or -1 if another drain owns the lane.
 
-local abandon = ARGV[6] == '1'
+local abandon, ordered = ARGV[6] ~= '', ARGV[7] ~= ''
 local owner = redis.call('GET', KEYS[1])
-if owner ~= ARGV[4] and (owner or abandon) then
+local had, why = string.match(owner or '', '^dead (%d+) (.*)$') -- see obituary.lua
+if owner ~= ARGV[4] and ((owner and not had) or abandon) then
   return -1
 end
 if not abandon then
@@ -27,15 +29,26 @@ local function before(a, b)
   return tonumber(a2) < tonumber(b2)
 end
 
+local function conversation_of(entry)
+  if not ordered then
+    return entry
+  end
+  local found = redis.call('XRANGE', KEYS[7], entry, entry)[1]
+  return found and found[2][8] or redis.call('HGET', ARGV[1] .. 'letter:' .. entry, 'conversation')
+end
+
 -- A conversation that ran in the drain that ended may go on at once.
 for _, conversation in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '+inf', '+inf')) do
   redis.call('ZADD', KEYS[5], 0, conversation)
 end
 
-local said = abandon and 'the worker lost Redis while it had this event'
-  or 'the worker died while it had this event'
+local said = abandon and ARGV[6] or 'the worker died while it had this event' .. (why and ': ' .. why or '')
 local taken = redis.call('SMEMBERS', KEYS[3])
-local blamed = #taken == 1 and not abandon
+local blamed = false
+if #taken == 1 and not abandon then
+  -- Where nobody has told what its process had, it may have died of another lane's event: once.
+  blamed = tonumber(had) == 1 or (not had and redis.call('SISMEMBER', KEYS[4], taken[1]) == 1)
+end
 table.sort(taken, before)
 for i = #taken, 1, -1 do
   local entry = taken[i]
@@ -48,19 +61,18 @@ for i = #taken, 1, -1 do
   failures = failures + (blamed and 1 or 0)
   redis.call('HSET', event, ARGV[3], 'retrying ' .. attempts .. ' ' .. failures,
     ARGV[3] .. ' ' .. attempts,
-    string.format('{"ended":%.0f,"outcome":"cut off","error":"%s"}', now, said))
+    string.format('{"ended":%.0f,"outcome":"cut off","error":%s}', now, cjson.encode(said)))
   if not abandon then
     redis.call('SADD', KEYS[4], entry)
   end
 
-  local found = redis.call('XRANGE', KEYS[7], entry, entry)[1]
-  local conversation = found and found[2][8]
-  local parked = found and ARGV[1] .. 'lane:' .. ARGV[2] .. ':parked:' .. conversation
-  if found and blamed then
+  local conversation = conversation_of(entry)
+  local parked = conversation and ARGV[1] .. 'lane:' .. ARGV[2] .. ':parked:' .. conversation
+  if conversation and blamed then
     -- It waits apart, as after any failure, and holds up nobody else.
     redis.call('LPUSH', parked, entry)
     redis.call('ZADD', KEYS[5], now + math.min(600000, 1000 * 2 ^ (failures - 1)), conversation)
-  elseif found and redis.call('EXISTS', parked) == 1 then
+  elseif conversation and redis.call('EXISTS', parked) == 1 then
     redis.call('LPUSH', parked, entry)
   else
     redis.call('LPUSH', KEYS[2], entry)

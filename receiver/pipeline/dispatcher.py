@@ -7,6 +7,8 @@ and the cursor it started from, so a leader that was paused can neither repeat n
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -16,21 +18,24 @@ from uuid import uuid4
 import redis
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from receiver.events.batches import COLLECTED
-from receiver.pipeline import housekeeping, jobs, keys, reaper
+from receiver.pipeline import housekeeping, jobs, keys, reaper, room
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.housekeeping import Housekeeper
+from receiver.pipeline.marks import Mark
 from receiver.pipeline.reaper import Reaper
 from receiver.pipeline.routes import Route, RoutingTable, lane_of
+from receiver.seldom import Seldom
 
 LEASE_MS = 5_000
 RENEW = 1.0
 """Seconds between renewals of the lease, and between looks at the routes."""
 AT_ONCE = 500
 _BATCH = COLLECTED.encode()
+_REPLAY = keys.REPLAY.encode()
 
 _log = structlog.get_logger("receiver.dispatcher")
 
@@ -57,9 +62,15 @@ class Dispatcher:
     _dispatch = Script("dispatch")
 
     def __init__(
-        self, client: Client, blocking: redis.Redis, *, dedupe_window: float, retention: float
+        self,
+        client: Client,
+        blocking: redis.Redis,
+        *,
+        dedupe_window: float,
+        retention: float,
+        inbox_limit: int = 0,
     ) -> None:
-        self.token = uuid4().hex
+        self.token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         self._client = client
         self._blocking = blocking
         self._dedupe_window = max(1, round(dedupe_window))
@@ -68,8 +79,10 @@ class Dispatcher:
         self._cursor: str | None = None
         self._leading = False
         self._renewed = 0.0
+        self._is_bounded = False
+        self._seldom = Seldom()
         self._reaper = Reaper(client, blocking)
-        self._housekeeper = Housekeeper(client, retention)
+        self._housekeeper = Housekeeper(client, retention, inbox_limit)
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -78,6 +91,7 @@ class Dispatcher:
             tasks.create_task(self._repeat(self._step, 0.0))
             tasks.create_task(self._repeat(self._reap, reaper.EVERY))
             tasks.create_task(self._repeat(self._trim, housekeeping.EVERY))
+            tasks.create_task(self._repeat(self._make_room, housekeeping.LOOKS_EVERY))
         with suppress(RedisError, OSError, TimeoutError):  # a lease that stays expires by itself
             await self._resign.run(self._client, [keys.LEASE], [self.token])
 
@@ -88,7 +102,12 @@ class Dispatcher:
             try:
                 await work()
             except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-                _log.warning("Redis is away; the dispatcher waits", error=str(error))
+                if self._seldom("away"):
+                    _log.warning("Redis is away; the dispatcher waits", error=str(error))
+                self._leading, pause = False, 1.0
+            except OutOfMemoryError:
+                if self._seldom("full"):
+                    _log.error("Redis is full to the brim: raise its maxmemory")
                 self._leading, pause = False, 1.0
             except Exception:
                 _log.exception("the dispatcher met something unexpected; it tries again")
@@ -96,10 +115,19 @@ class Dispatcher:
             await self._pause(pause)
 
     async def _step(self) -> None:
-        if await self._hold_lease():
-            await self.dispatch_once(block_ms=round(RENEW * 1000))
-        else:
+        if not await self._hold_lease() or (self._is_bounded and await self._is_full()):
             await self._pause(RENEW)
+        else:
+            await self.dispatch_once(block_ms=round(RENEW * 1000))
+
+    async def _is_full(self) -> bool:
+        """Tell whether what is dispatched has to be handled first: that needs the rest of Redis's memory."""
+        used = await room.used(self._client)
+        if used >= room.BRIM and self._seldom("brim"):
+            _log.warning(
+                "Redis is nearly full: nothing is dispatched until there is room", used=f"{used:.0%}"
+            )
+        return used >= room.BRIM
 
     async def _reap(self) -> None:
         if self._leading:
@@ -108,6 +136,10 @@ class Dispatcher:
     async def _trim(self) -> None:
         # Whoever leads: trimming twice does no harm, and a full Redis lets nobody lead.
         await self._housekeeper.trim()
+        await self._housekeeper.bury()
+
+    async def _make_room(self) -> None:
+        await self._housekeeper.make_room()
 
     async def _hold_lease(self) -> bool:
         """Take or renew the lease, and learn the routes; tell whether this process leads."""
@@ -122,6 +154,7 @@ class Dispatcher:
         self._renewed = began
         if leading:
             await self._learn_routes()
+            self._is_bounded = await room.used(self._client) > 0
         return leading
 
     async def _learn_routes(self) -> None:
@@ -167,6 +200,9 @@ class Dispatcher:
         try:
             conversation = fields[b"conversation"].decode()
             routes = self._table.find(fields[b"category"].decode(), fields[b"body"])
+            if _REPLAY in fields:
+                only = Mark.from_json(fields[_REPLAY]).handlers
+                routes = [one for one in routes if only is None or one.handler in only]
             plan: list[Any] = [entry, fields[b"identity"], len(routes)]
         except (KeyError, ValueError):  # intake writes no such entry; one written by hand must not stop all
             _log.exception("an inbox entry can't be read, and goes to no handler", entry=entry.decode())

@@ -41,10 +41,12 @@ _log = structlog.get_logger("receiver.drain")
 class Surroundings(attempts.Surroundings, Protocol):
     """What a drain needs of its process.
 
-    `stopping`: the process ends. `alone`: nothing else can run in it while this drain does.
+    `stopping`: the process ends, and at once where it is `out_of_time`. `alone`: nothing else can run in it
+    while this drain does.
     """
 
     stopping: bool
+    out_of_time: bool
     alone: bool
 
 
@@ -61,10 +63,12 @@ class Drain:
     """One drain of one lane."""
 
     def __init__(self, lane: Lane, handler: Handler, surroundings: Surroundings) -> None:
+        self.suspect_waits = False
         self._lane = lane
         self._around = surroundings
         self._concurrency = handler.concurrency
         self._of_batches = handler.window is not None
+        self._ordered = handler.order is not None
         self._attempts = Attempts(handler, surroundings)
         self._conversations: dict[str, Conversation] = {}
         self._ready: deque[Conversation] = deque()
@@ -97,7 +101,7 @@ class Drain:
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             _log.warning("lost Redis", lane=self._lane.name, error=str(error))
             await self._end_attempts()
-            await self._abandon()
+            await self._abandon(lanes.LOST_REDIS)
             return Release("more")
         finally:
             await self._end_attempts()
@@ -108,6 +112,8 @@ class Drain:
 
     async def _run(self) -> Release:
         while True:
+            if self._around.out_of_time:
+                return await self._cut_off()
             leaving = self._leaving()
             if leaving:
                 self._give_back()
@@ -123,6 +129,7 @@ class Drain:
             elif self._running:
                 await self._wait(POLL if want else LEASE_MS / 4000)
             elif not (self._operations or self._held or self._ready):
+                leaving = leaving or self._lane.suspects == "only"
                 left = await self._lane.release(give_way=leaving)
                 if leaving or left.state != "more":
                     return left
@@ -134,7 +141,7 @@ class Drain:
         Where other drains run beside this one, it leaves when nothing runs: a slow conversation must not
         keep the others of its lane waiting.
         """
-        if self._around.stopping:
+        if self._around.stopping or self.suspect_waits:
             return True
         return self._slice_is_over() and (self._around.alone or not self._running)
 
@@ -155,6 +162,7 @@ class Drain:
                 del self._unsaved[name]
         self._renewed = time.monotonic()
         self._receive(batch.events)
+        self.suspect_waits = batch.suspect_waits or self.suspect_waits
         for name in batch.overflowing:
             if name in self._conversations:
                 self._overflowing.add(name)
@@ -178,7 +186,7 @@ class Drain:
         """Put what was taken into its conversations."""
         for taken in events:
             self._taken += 1
-            name = taken.envelope.conversation if taken.envelope else taken.entry
+            name = taken.envelope.conversation if taken.envelope and self._ordered else taken.entry
             conversation = self._conversations.get(name)
             if conversation is None:
                 conversation = self._conversations[name] = Conversation(name)
@@ -253,18 +261,27 @@ class Drain:
                 self._forget(conversation)
         self._ready.clear()
 
+    async def _cut_off(self) -> Release:
+        """End now: record what has ended, and give the rest back."""
+        self._give_back()
+        await self._end_attempts()
+        if operations := self._collect_operations():
+            await self._turn(operations, 0)
+        await self._abandon("the worker was told to end, and this attempt took too long")
+        return Release("more")
+
     async def _end_attempts(self) -> None:
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _abandon(self) -> None:
+    async def _abandon(self, why: str) -> None:
         """Give back what this drain has, as soon as Redis is back; after too long, its lease ends it."""
         deadline = time.monotonic() + ABANDONS_WITHIN
         while True:
             try:
-                await self._lane.abandon()
+                await self._lane.abandon(why)
             except (RedisError, OSError):
                 if time.monotonic() > deadline:
                     raise

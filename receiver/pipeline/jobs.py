@@ -14,7 +14,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from receiver.pipeline.routes import handler_of, queue_of
+from receiver.pipeline.routes import handler_of, queue_of, suspects_queue_of
 
 FUNCTION = "receiver.pipeline.worker.drain"
 KEEP_FAILED = 3600
@@ -47,11 +47,15 @@ def _job(client: Redis, lane: str, suffix: str) -> Job:
     )
 
 
-def wake(client: Redis, lanes: Iterable[str]) -> None:
-    """Enqueue a drain for each of `lanes`. One too many does no harm: it finds the lane owned, or empty."""
+def wake(client: Redis, lanes: Iterable[str], *, suspects: bool = False) -> None:
+    """Enqueue a drain for each of `lanes`, or one of its suspects.
+
+    One too many does no harm: it finds the lane owned, or empty.
+    """
+    name = suspects_queue_of if suspects else queue_of
     with client.pipeline(transaction=False) as pipeline:
         for lane in lanes:
-            queue = _queue(client, queue_of(handler_of(lane)))
+            queue = _queue(client, name(handler_of(lane)))
             queue.enqueue_job(_job(client, lane, uuid4().hex), pipeline=pipeline)
         pipeline.execute()
 
@@ -64,7 +68,8 @@ def wake_at(client: Redis, lane: str, due: float) -> None:
     queue.schedule_job(job, datetime.fromtimestamp(second, UTC))
 
 
-def has_job(client: Redis, lane: str) -> bool:
-    """Tell whether a drain of `lane` waits in its RQ queue."""
+def has_job(client: Redis, lane: str, *, suspects: bool = False) -> bool:
+    """Tell whether a drain of `lane` waits in its RQ queue, or in the one for suspects."""
     prefix = job_prefix(lane)
-    return any(job_id.startswith(prefix) for job_id in _queue(client, queue_of(handler_of(lane))).job_ids)
+    name = suspects_queue_of if suspects else queue_of
+    return any(job_id.startswith(prefix) for job_id in _queue(client, name(handler_of(lane))).job_ids)

@@ -2,7 +2,7 @@
 
 | key                              | type   | holds                                                          |
 |----------------------------------|--------|----------------------------------------------------------------|
-| receiver:inbox                   | stream | every event that is kept: `FIELDS` of the envelope             |
+| receiver:inbox                   | stream | every event that is kept: `FIELDS` of the envelope, `REPLAY`   |
 | receiver:cursor                  | string | the last inbox entry that was dispatched                       |
 | receiver:dispatcher              | string | the leader's fencing token; expires with its lease             |
 | receiver:seen:<identity>         | string | the inbox entry that has this identity; expires                |
@@ -13,7 +13,8 @@
 | receiver:lane:<lane>:suspects    | set    | entries that a dead drain had: they are run one at a time      |
 | receiver:lane:<lane>:held        | zset   | conversations that wait apart: → when they may go on (ms)      |
 | receiver:lane:<lane>:parked:<c>  | list   | the entries of the held conversation c, in order               |
-| receiver:lane:<lane>:owner       | string | the running drain's fencing token; expires with its lease      |
+| receiver:lane:<lane>:owner       | string | the running drain's fencing token, or what it died of          |
+|                                  |        | (`obituary.lua`); expires with its lease                       |
 | receiver:lane:<lane>:gathering   | zset   | keys with gathered events: → when their batch closes (ms);     |
 |                                  |        | `BLOCKED` later while a closed batch of the key is unfinished  |
 | receiver:lane:<lane>:gathered:<k>| hash   | the inbox entries gathered under the key k, and `since`: when  |
@@ -24,13 +25,17 @@
 | receiver:routes                  | hash   | handler → its route, as JSON (`routes.py`)                     |
 | receiver:bots                    | set    | user ids that are known to be bots                             |
 | receiver:dead                    | zset   | dead letters: `<entry> <handler>` → when (ms)                  |
-| receiver:letter:<entry>          | hash   | a dead letter's own copy of the event: `FIELDS`                |
+| receiver:revived                 | zset   | dead letters that are tried again: `<entry> <handler>` → when  |
+| receiver:letter:<entry>          | hash   | a dead or revived letter's own copy of the event: `FIELDS`     |
 | receiver:batch:<id>              | stream | copies of the events of a dead batch, under their own entries; |
-|                                  |        | to be dropped with its letter                                  |
+|                                  |        | dropped with its letter                                        |
 | receiver:state:<handler>:<c>     | string | what a handler remembers of conversation c, as JSON; expires   |
 | receiver:mail:turn               | string | when the next mail may leave (us), with RECEIVER_MAIL_RATE     |
 | receiver:mail:turn:<message id>  | string | when this mail may leave, if that is not at once; expires      |
 | receiver:unsubscribed:<list>     | set    | user ids that want no mails of this list                       |
+| receiver:writer:<writer>         | hash   | the last group that it has appended, and whether it is fenced; |
+|                                  |        | expires                                                        |
+| receiver:dangerous:<handler>     | string | one of its events has killed a worker lately; expires          |
 | receiver:stats                   | hash   | counters                                                       |
 """
 
@@ -44,12 +49,16 @@ LANES = PREFIX + "lanes"
 ROUTES = PREFIX + "routes"
 BOTS = PREFIX + "bots"
 DEAD = PREFIX + "dead"
+REVIVED = PREFIX + "revived"
 STATS = PREFIX + "stats"
 
 BLOCKED = 10**15
 """Milliseconds: later than any time, and a sum that a score still holds exactly."""
 
 FIELDS = ("id", "source", "category", "conversation", "identity", "received", "body")
+REPLAY = "replay"
+"""An eighth field, of a replayed event: `{"of": id, "handlers": [name, ...] or null}`, as JSON."""
+LETTER = (*FIELDS, REPLAY)
 
 
 def event(entry: str) -> str:
@@ -72,6 +81,16 @@ def batch(event_id: str) -> str:
     return f"{PREFIX}batch:{event_id}"
 
 
+def dangerous(handler: str) -> str:
+    """There while `handler` runs away from others, since an event of it has killed a worker."""
+    return f"{PREFIX}dangerous:{handler}"
+
+
 def state(handler: str, conversation: str) -> str:
     """What `handler` remembers of `conversation`."""
     return f"{PREFIX}state:{handler}:{conversation}"
+
+
+def writer(name: str) -> str:
+    """What Redis knows of the writer `name`: its last group's number, and whether it is fenced."""
+    return f"{PREFIX}writer:{name}"

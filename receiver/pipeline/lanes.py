@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from redis.exceptions import NoScriptError
@@ -28,10 +28,13 @@ STATE_LIVES = 30 * 86_400
 """Seconds after its last change that a state is forgotten."""
 CLOSED_AT_ONCE = 20_000
 """Events, about, whose batches close in one turn: Redis does nothing else meanwhile."""
+LOST_REDIS = "the worker lost Redis while it had this event"
 PARTS = ("queue", "taken", "suspects", "held", "owner", "gathering", "closed", "kept")
 TURN = ("settle", "close", "take")
 """The scripts of a turn, in their order."""
 Operation = tuple[Any, ...]
+Suspects = Literal["all", "only", "none"]
+"""Whether a drain takes events that were in the hands of a worker that died, or takes nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn gave. `overflowing` conversations have more, which waits until they are resumed."""
+    """What one turn gave. `overflowing` conversations have more, which waits until they are resumed.
+
+    Where `suspect_waits`, the next event is one, and is for a drain that takes them.
+    """
 
     events: list[Taken]
     overflowing: list[str]
+    suspect_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,30 +115,45 @@ def over(taken: Taken) -> Operation:
 
 
 class Lane:
-    """One lane, in the hands of one drain. With a `window`, what is gathered in it closes by that."""
+    """One lane, in the hands of one drain. With a `window`, what is gathered in it closes by that.
+
+    Where it is not `ordered`, each event is a conversation of its own: its entry is its name. `worker` is the
+    process's name, by which its pool finds the lanes that it had. `suspects`: which of them it takes.
+    """
 
     _begin = Script("begin")
     _settle, _close, _take = (Script(name, TURN) for name in TURN)
     _release = Script("release")
 
-    def __init__(self, client: Client, name: str, window: Window | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        window: Window | None = None,
+        *,
+        ordered: bool = True,
+        worker: str = "",
+        suspects: Suspects = "all",
+    ) -> None:
         self.name = name
         self.handler = handler_of(name)
-        self.token = uuid4().hex
+        self.suspects = suspects
+        self.token = f"{worker}:{uuid4().hex}"
         self._client = client
         self._window = window
+        self._ordered = "1" if ordered else ""
         self._key = {part: keys.lane(name, part) for part in PARTS}
 
     async def begin(self) -> int | None:
         """Become the owner; return how many events a dead drain had left, or None if another drain lives."""
-        recovered = await self._call_begin(abandon=False)
+        recovered = await self._call_begin(abandon="")
         return None if recovered < 0 else recovered
 
-    async def abandon(self) -> None:
+    async def abandon(self, why: str = LOST_REDIS) -> None:
         """Put back what is taken, blame nobody, and let go of the lane, if it is still one's own."""
-        await self._call_begin(abandon=True)
+        await self._call_begin(abandon=why)
 
-    async def _call_begin(self, *, abandon: bool) -> int:
+    async def _call_begin(self, *, abandon: str) -> int:
         key = self._key
         return int(
             await self._begin.run(
@@ -145,7 +167,10 @@ class Lane:
                     keys.LANES,
                     keys.INBOX,
                 ],
-                [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS, "1" if abandon else ""],
+                [
+                    *(keys.PREFIX, self.name, self.handler, self.token, LEASE_MS),
+                    *(abandon, self._ordered),
+                ],
             )
         )
 
@@ -177,16 +202,17 @@ class Lane:
             calls.append(self._closing(self._window, common, want))
         if want > 0:
             taken = [key["owner"], key["queue"], key["taken"], key["suspects"], key["held"], keys.INBOX]
-            calls.append((self._take, taken, [*common, want, share, *enough]))
+            calls.append((self._take, taken, [*common, want, share, self._ordered, self.suspects, *enough]))
         results = await self._call(calls)
         if None in results:
             raise Fenced(f"the lane {self.name} has another owner")
         if want <= 0:
             return Turn([], [])
-        events, overflowing = results[-1]
+        events, overflowing, waits = results[-1]
         return Turn(
             [Taken(entry.decode(), *counts(state), open_entry(fields)) for entry, state, fields in events],
             [conversation.decode() for conversation in overflowing],
+            bool(waits),
         )
 
     async def release(self, *, give_way: bool) -> Release:

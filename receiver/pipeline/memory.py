@@ -9,7 +9,7 @@ import orjson
 import redis
 
 from receiver.collect import Collect
-from receiver.errors import ReceiverError
+from receiver.errors import Fenced, PluginError, ReceiverError
 from receiver.pipeline import gathering, keys
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import CALL, ONCE
@@ -33,6 +33,8 @@ class Memory:
         "_event",
         "_handler",
         "_is_batch",
+        "_is_closed",
+        "_is_ordered",
         "_state",
         "_unsaved",
     )
@@ -46,6 +48,7 @@ class Memory:
         handler: str,
         conversation: str,
         is_batch: bool = False,
+        is_ordered: bool = True,
         unsaved: bytes | None = None,
     ) -> None:
         self._client = client
@@ -54,13 +57,20 @@ class Memory:
         self._event = keys.event(entry)
         self._handler = handler
         self._is_batch = is_batch
+        self._is_ordered = is_ordered
         self._conversation = conversation
         self._unsaved = unsaved
+        self._is_closed = False
         self._before = b""
         self._state: dict[str, Any] | None = None
 
+    def close(self) -> None:
+        """Refuse everything from now on but `record`: what has happened is remembered all the same."""
+        self._is_closed = True
+
     async def happened(self, key: str) -> bool:
         """Tell whether the effect `key` succeeded in an earlier attempt."""
+        self._check()
         return bool(await self._client.hexists(self._event, f"{self._handler}{ONCE}{key}"))
 
     async def record(self, key: str) -> None:
@@ -68,7 +78,17 @@ class Memory:
         await self._client.hset(self._event, f"{self._handler}{ONCE}{key}", "1")
 
     async def recall(self) -> dict[str, Any]:
-        """Return the handler's state of this conversation."""
+        """Return the handler's state of this conversation.
+
+        Raises:
+            PluginError: attempts of one conversation may run at once, so none could keep a state.
+        """
+        self._check()
+        if not self._is_ordered:
+            raise PluginError(
+                f"{self._handler} has order=None: several events of a conversation may run at once, and "
+                'would overwrite what another one has remembered. Use order="conversation" with state().'
+            )
         stored = self._unsaved
         if stored is None:
             stored = await self._client.get(keys.state(self._handler, self._conversation))
@@ -94,8 +114,9 @@ class Memory:
         """Gather the event under `keys`, unless the `call`-th call of this delivery did.
 
         Raises:
-            ReceiverError: the event is a batch itself.
+            ReceiverError: the event is a batch itself; a Fenced where the attempt is over.
         """
+        self._check()
         if self._is_batch:
             raise ReceiverError("a batch can't be gathered: gather its events, where they are handled")
         guard = f"{self._handler}{CALL}{call}"
@@ -105,5 +126,10 @@ class Memory:
         self, collect: Collect, keys: Sequence[str], conversation: str | None, call: int
     ) -> None:
         """Drop what is gathered under `keys`, unless the `call`-th call of this delivery did."""
+        self._check()
         guard = f"{self._handler}{CALL}{call}"
         await gathering.cancel(self._client, collect, keys, conversation, entry=self._entry, guard=guard)
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise Fenced("this attempt is over: what it still does doesn't count")

@@ -111,6 +111,11 @@ def queue_of(handler: str) -> str:
     return f"receiver.{handler}"
 
 
+def suspects_queue_of(handler: str) -> str:
+    """Return the name of the RQ queue for lanes whose next event a worker had that died."""
+    return f"{queue_of(handler)}!"
+
+
 def _inner(data: Mapping[str, Any], outer: str, name: str) -> Any:
     value = data.get(outer)
     return value.get(name) if isinstance(value, dict) else None

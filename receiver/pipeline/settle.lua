@@ -46,8 +46,20 @@ local function parked_key(conversation)
   return prefix .. 'lane:' .. lane .. ':parked:' .. conversation
 end
 
+local function read_letter(entry)
+  local fields = {}
+  for _, name in ipairs({'id', 'source', 'category', 'conversation', 'identity', 'received', 'body', 'replay'}) do
+    local value = redis.call('HGET', prefix .. 'letter:' .. entry, name)
+    if value then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  return fields
+end
+
 -- A dead batch keeps copies of its events, in a stream under their own entries: a retry finds them there
--- when they have left the inbox.
+-- when they have left the inbox. (One that was gathered by a letter's retry may have left it already.)
 local function keep_events(batch)
   local copies = prefix .. 'batch:' .. batch[2]
   if redis.call('EXISTS', copies) == 1 then
@@ -55,8 +67,9 @@ local function keep_events(batch)
   end
   for _, entry in ipairs(cjson.decode(batch[14]).events) do
     local found = redis.call('XRANGE', KEYS[8], entry, entry)[1]
-    if found then
-      redis.call('XADD', copies, entry, unpack(found[2]))
+    local fields = found and found[2] or read_letter(entry)
+    if #fields > 0 then
+      redis.call('XADD', copies, entry, unpack(fields))
     end
   end
 end

@@ -3,9 +3,11 @@
 --
 -- KEYS  1 owner  2 queue  3 taken  4 suspects  5 held  6 inbox
 -- ARGV  1 prefix  2 lane  3 handler  4 token  5 lease (ms)
---       6 how many  7 how many of one conversation  then: conversations that have enough
--- Returns {events, overflowing}: each event as {entry, state, fields}; overflowing are the
--- conversations whose further events were parked, to be asked for when the given ones are done.
+--       6 how many  7 how many of one conversation  8 '' where each event is a conversation of its own
+--       9 'all', 'only' suspects, or 'none' of them  then: conversations that have enough
+-- Returns {events, overflowing, waits}: each event as {entry, state, fields}; overflowing are the
+-- conversations whose further events were parked, to be asked for when the given ones are done;
+-- waits is 1 if the next event is a suspect, and none were wanted.
 -- Returns false if the caller no longer owns the lane.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[4] then
@@ -14,19 +16,23 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 
 local prefix, lane, handler = ARGV[1], ARGV[2], ARGV[3]
-local want, share = tonumber(ARGV[6]), tonumber(ARGV[7])
+local want, share, ordered = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] ~= ''
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- A suspect was in the hands of a drain that died. It is given only when nothing else runs, and
 -- nothing beside it: then only the guilty one dies again.
+local suspects, waits = ARGV[9], 0
 local some_suspect = redis.call('EXISTS', KEYS[4]) == 1
 local nothing_runs = true
 if some_suspect then
   nothing_runs = redis.call('EXISTS', KEYS[3]) == 0
   if #redis.call('SINTER', KEYS[3], KEYS[4]) > 0 then
-    return {{}, {}}
+    return {{}, {}, 0}
   end
+end
+if suspects == 'only' and not some_suspect then
+  return {{}, {}, 0}
 end
 local closed = false -- nothing more is given in this turn
 
@@ -36,20 +42,39 @@ local function parked_key(conversation)
   return prefix .. 'lane:' .. lane .. ':parked:' .. conversation
 end
 
+-- The fields of an event: from the inbox or, where it has left that, from its letter.
 local function read(entry)
-  return redis.call('XRANGE', KEYS[6], entry, entry)[1]
+  local found = redis.call('XRANGE', KEYS[6], entry, entry)[1]
+  if found then
+    return found[2]
+  end
+  local names = {'id', 'source', 'category', 'conversation', 'identity', 'received', 'body', 'replay'}
+  local values, fields = redis.call('HMGET', prefix .. 'letter:' .. entry, unpack(names)), {}
+  for i, name in ipairs(names) do
+    if values[i] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = values[i]
+    end
+  end
+  return #fields > 0 and fields or nil
 end
 
-local function give(entry, found)
+local function give(entry, fields)
   if some_suspect and redis.call('SISMEMBER', KEYS[4], entry) == 1 then
     closed = true
+    if suspects == 'none' then
+      waits = 1
+      return false
+    end
     if #entries > 0 or not nothing_runs then
       return false
     end
+  elseif suspects == 'only' then
+    return false
   end
   entries[#entries + 1] = entry
   local state = redis.call('HGET', prefix .. 'event:' .. entry, handler) or 'waiting 0 0'
-  events[#events + 1] = {entry, state, found and found[2] or {}}
+  events[#events + 1] = {entry, state, fields or {}}
   return true
 end
 
@@ -87,14 +112,14 @@ if some_held then
 end
 
 local count = {}
-for i = 8, #ARGV do
+for i = 10, #ARGV do
   count[ARGV[i]] = share
 end
 if want > #events and not closed then
   local passed = 0
   for _, entry in ipairs(redis.call('LRANGE', KEYS[2], 0, want - #events - 1)) do
-    local found = read(entry)
-    local conversation = found and found[2][8]
+    local fields = read(entry)
+    local conversation = fields and (ordered and fields[8] or entry)
     if conversation and some_held and redis.call('ZSCORE', KEYS[5], conversation) then
       park(entry, conversation)
     elseif conversation and (count[conversation] or 0) >= share then
@@ -103,7 +128,7 @@ if want > #events and not closed then
       overflowing[#overflowing + 1] = conversation
       some_held = true
     else
-      if closed or not give(entry, found) then
+      if closed or not give(entry, fields) then
         break
       end
       if conversation then
@@ -118,4 +143,4 @@ end
 for first = 1, #entries, 1000 do
   redis.call('SADD', KEYS[3], unpack(entries, first, math.min(first + 999, #entries)))
 end
-return {events, overflowing}
+return {events, overflowing, waits}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,9 @@ from receiver.mail.mailer import MailRoom
 from receiver.pipeline.attempts import Attempts, Verdict
 from receiver.pipeline.lanes import Taken
 from receiver.pipeline.lifespans import Lifespans
+from receiver.pipeline.limits import Strays
 from receiver.pipeline.memory import Memory
+from receiver.pipeline.runs import Run
 from receiver.plugins import Handler
 from receiver.samples import API_TOKEN
 from receiver.sendbird.platform import Platform
@@ -50,7 +52,10 @@ class Notes:
 
 
 class Surroundings:
-    """What attempts need of their process; `receiver.pipeline` says what that is."""
+    """What attempts need of their process; `receiver.pipeline` says what that is.
+
+    `watch` is given each attempt's work, to await it.
+    """
 
     def __init__(self, platform: Platform, post: Post, gathering: Gathering, bots: frozenset[str]) -> None:
         self.kept = Kept()
@@ -61,7 +66,9 @@ class Surroundings:
         self.threads = asyncio.Semaphore(THREADS)
         self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()
+        self.strays = Strays()
         self.gathering = gathering
+        self.watch: Callable[[Coroutine[Any, Any, None]], Awaitable[None]] | None = None
         # Not `settings.load()`: what is set on this machine is no business of a test.
         config = Settings.model_construct(
             api_tokens=(SecretStr(API_TOKEN),), mail_from=MAIL_FROM, public_url=PUBLIC_URL
@@ -91,6 +98,7 @@ class StageMemory(Memory):
             handler=handler.name,
             conversation=conversation,
             is_batch=handler.window is not None,
+            is_ordered=handler.order is not None,
             unsaved=unsaved,
         )
         self._accepted = accepted
@@ -144,6 +152,10 @@ class StageAttempts(Attempts):
             handler=context.handler, id=event.id, category=event.category, attempt=context.attempt
         )
         return context
+
+    async def _handle(self, one: Run, taken: Taken, unsaved: bytes | None) -> None:
+        work = super()._handle(one, taken, unsaved)
+        await (work if self._stage.watch is None else self._stage.watch(work))
 
     def _failed(self, taken: Taken, error: BaseException, took: float, *, expired: bool = False) -> Verdict:
         verdict = super()._failed(taken, error, took, expired=expired)

@@ -47,10 +47,8 @@ class Rehearsal(Stage):
         return self.fault
 
     async def _drive(self, attempt: Coroutine[Any, Any, Run]) -> Run | None:
-        async def counted() -> Run:
-            return await _Counted(attempt, self._reached)
-
-        task = asyncio.create_task(counted())
+        task = asyncio.create_task(attempt)
+        self._around.watch = lambda work: _Counted(work, lambda: self._reached(task))
         try:
             return await task
         except asyncio.CancelledError:
@@ -58,30 +56,28 @@ class Rehearsal(Stage):
                 return None
             raise
 
-    def _reached(self) -> None:
+    def _reached(self, attempt: asyncio.Task[Run]) -> None:
         self.awaits += 1
-        task = asyncio.current_task()
-        if self.awaits == self.cut_at and task is not None:
-            task.cancel()
+        if self.awaits == self.cut_at:
+            attempt.cancel()
 
 
 class _Counted:
     """Awaits a coroutine, and calls `reached` at each point at which it waits for something."""
 
-    def __init__(self, work: Coroutine[Any, Any, Run], reached: Callable[[], None]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, None], reached: Callable[[], None]) -> None:
         self._work = work
         self._reached = reached
 
-    def __await__(self) -> Generator[Any, Any, Run]:
+    def __await__(self) -> Generator[Any, Any, None]:
         steps = self._work.__await__()
         value: Any = None
         error: BaseException | None = None
         while True:
             try:
                 waits_for = steps.send(value) if error is None else steps.throw(error)
-            except StopIteration as end:
-                result: Run = end.value
-                return result
+            except StopIteration:
+                return
             self._reached()
             value, error = None, None
             try:

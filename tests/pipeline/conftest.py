@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from pathlib import Path
 
 import orjson
 import pytest
@@ -18,6 +19,8 @@ from receiver.pipeline.drain import Drain
 from receiver.pipeline.inbox import Inbox
 from receiver.pipeline.lanes import Lane
 from receiver.pipeline.lifespans import Lifespans
+from receiver.pipeline.limits import Strays
+from receiver.pipeline.storage import Storage
 from receiver.plugins import Handlers
 
 CATEGORY = "group_channel:message_send"
@@ -33,12 +36,14 @@ class Road:
         self.client = client
         self.blocking = blocking
         self.inbox = Inbox(client)
+        self.storage = Storage(client, Path("unused"), limit=0, spool_limit=0)
         self.handlers = Handlers("test")
-        self.stopping = False
+        self.stopping = self.out_of_time = False
         self.alone = True
         self.threads = asyncio.Semaphore(64)
         self.batches = defaultdict(lambda: asyncio.Semaphore(16))
         self.lifespans = Lifespans()
+        self.strays = Strays()
         self.mail = MailRoom(settings.load(), client)
         self.dispatcher = self.another_dispatcher()
 
@@ -56,7 +61,7 @@ class Road:
             received=received,
             body=orjson.dumps({"category": category, **body}),
         )
-        await self.inbox.append(envelope)
+        await self.storage.append(envelope)
         return envelope.id
 
     async def lead(self, dispatcher=None):
@@ -77,7 +82,8 @@ class Road:
 
     def drain_of(self, lane):
         handler = next(one for one in self.handlers if one.name == routes.handler_of(lane))
-        return Drain(Lane(self.client, lane, handler.window), handler, self)
+        ordered = handler.order is not None
+        return Drain(Lane(self.client, lane, handler.window, ordered=ordered), handler, self)
 
     async def drain(self):
         """Drain every lane once; return how each was left."""

@@ -74,6 +74,16 @@ async def test_a_repeat_runs_no_handler_and_names_the_original(road):
     assert await road.client.hget(keys.STATS, "repeated") == b"1"
 
 
+async def test_an_event_is_no_repeat_of_itself(road):
+    """An event whose identity is known already, from a dispatch that broke off, reaches its lane."""
+    name = add_handler(road)
+    await road.append(identity="m|1")
+    [(entry, _)] = await road.inbox.latest(1)
+    await road.client.set(keys.PREFIX + "seen:m|1", entry)
+    await road.dispatch()
+    assert await queued(road, routes.lane_of(name, "c1")) == [entry]
+
+
 async def test_events_without_identity_are_never_repeats(road):
     """Equal bodies that carry no identity are different events."""
     name = add_handler(road)
@@ -126,6 +136,16 @@ async def test_one_dispatcher_leads_at_a_time(road):
     road.dispatcher.stopping.set()
     await road.dispatcher.run()
     assert await road.lead(other)
+
+
+async def test_a_leader_renews_its_lease(road):
+    """While a dispatcher leads, the end of its lease is pushed away."""
+    add_handler(road)
+    assert await road.lead()
+    granted = await road.client.pttl(keys.LEASE)
+    await road.client.pexpire(keys.LEASE, granted // 2)
+    assert await road.lead()
+    assert await road.client.pttl(keys.LEASE) > granted // 2
 
 
 async def test_one_that_does_not_lead_takes_no_lease_with_it(road):
@@ -244,3 +264,30 @@ async def test_it_runs_until_it_is_stopped(road):
     road.dispatcher.stopping.set()
     await running
     assert await road.client.get(keys.LEASE) is None
+
+
+async def test_a_nearly_full_redis(road):
+    """Beyond nine tenths of Redis's memory nothing is dispatched: handling what is there needs the rest."""
+    road.handlers.on("*", name="h")(lambda event, context: None)
+    await road.append()
+    await road.lead()
+    used = (await road.client.info("memory"))["used_memory"]
+    await road.client.config_set("maxmemory", round(used / 0.95))
+    try:
+        await step(road)
+        assert await road.client.get(keys.CURSOR) is None
+    finally:
+        await road.client.config_set("maxmemory", 0)
+    await step(road)
+    assert await road.client.get(keys.CURSOR) is not None
+
+
+async def step(road):
+    """Do a dispatcher's step, at the moment at which it renews its lease and looks at Redis's limit."""
+    road.dispatcher._renewed = float("-inf")
+    road.dispatcher._pause = nothing
+    await road.dispatcher._step()
+
+
+async def nothing(seconds):
+    """Make no pause."""

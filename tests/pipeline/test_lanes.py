@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 
 import pytest
 
 from receiver.errors import Fenced
-from receiver.pipeline import keys, lanes, routes
+from receiver.pipeline import forgetting, keys, lanes, routes
 from receiver.pipeline.deliveries import Attempt
 from receiver.pipeline.lanes import Lane
 
@@ -98,11 +99,25 @@ async def test_a_suspect_that_is_settled_is_cleared(road, lane):
     assert len(rest) == 8
 
 
+async def test_who_takes_suspects_only_takes_nothing_that_is_due_before_them(road, lane):
+    """An event whose wait is over comes first, but is none of a drain that is there for the suspects."""
+    await road.client.delete(keys.lane(LANE, "owner"))
+    dead = Lane(road.client, LANE, ordered=False)
+    assert await dead.begin() == 0
+    failed, other = (await dead.turn([], want=2, share=100, enough=[])).events
+    attempt = Attempt(number=1, ended=1, outcome="failed")
+    await take(dead, want=0, operations=[lanes.retry(failed, attempt, failed.entry, 0, [])])
+    await road.client.delete(keys.lane(LANE, "owner"))
+    heir = Lane(road.client, LANE, ordered=False, suspects="only")
+    assert await heir.begin() == 1
+    assert await take(heir) == ([other.entry], [])
+
+
 async def test_an_event_that_died_alone_waits_apart(road, lane):
     """The one that is blamed is held for a while, and the others of its lane go on at once."""
     [alone], _ = await take(lane, want=1)
     await road.append("c2")
-    await road.client.delete(keys.lane(LANE, "owner"))
+    await road.client.set(keys.lane(LANE, "owner"), "dead 1 killed by SIGKILL")
     heir = Lane(road.client, LANE)
     assert await heir.begin() == 1
     held = await road.client.zrange(keys.lane(LANE, "held"), 0, -1)
@@ -153,6 +168,20 @@ async def test_what_was_recorded_is_not_recorded_again(road, lane):
     assert await road.client.hget(keys.STATS, "skipped test.h") == b"1"
 
 
+async def test_what_was_remembered_is_not_remembered_again(road, lane):
+    """A turn that is sent again takes back no state that a later event of the conversation has left."""
+    first, second = (await lane.turn([], want=2, share=100, enough=[])).events
+
+    def settle(taken, state):
+        operations = [lanes.remember(taken, "c1", state), lanes.end(taken, "skipped")]
+        return lane.turn(operations, want=0, share=100, enough=[])
+
+    await settle(first, b"1")
+    await settle(second, b"2")
+    await settle(first, b"1")
+    assert await road.client.get(keys.state("test.h", "c1")) == b"2"
+
+
 async def test_a_lane_with_events_is_not_let_go(lane):
     """`release` leaves a lane to its owner while it has something to do, unless it gives way."""
     assert (await lane.release(give_way=False)).state == "more"
@@ -183,3 +212,18 @@ async def test_what_is_given_back_goes_before_what_was_parked(road, lane):
     again, _ = await take(heir)
     assert again[:4] == given
     assert len(set(again)) == 10
+
+
+async def test_a_long_lane_is_forgotten_to_its_end(road):
+    """However many events wait, each one's delivery is skipped when its handler is forgotten."""
+
+    async def handler(event, context):
+        pass
+
+    road.handlers.on("*", name="h")(handler)
+    await asyncio.gather(*(road.append(n=n) for n in range(1001)))
+    await road.dispatch()
+    assert (await forgetting.forget(road.client, "test.h")).waiting == 1001
+    entries = [entry for entry, _ in await road.inbox.latest(2000)]
+    states = [await road.client.hget(keys.event(entry), "test.h") for entry in entries]
+    assert states == [b"skipped 0 0"] * 1001

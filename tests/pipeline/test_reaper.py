@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from rq import Queue
@@ -53,6 +54,25 @@ async def test_a_lane_gets_time_before_it_is_woken(road, waiting, monkeypatch):
     monkeypatch.setattr(reaper, "GRACE", 3600)
     assert await Reaper(road.client, road.blocking).reap() == []
     assert queue.jobs == []
+
+
+async def test_a_lane_whose_suspects_nobody_takes_gets_an_ordinary_job(road, waiting, monkeypatch):
+    """Where only a pool would look, and none does, any worker gets it: once in a while, and not at once."""
+    lane, queue = waiting
+    now = [100.0]
+    monkeypatch.setattr(reaper, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
+    overseer = Reaper(road.client, road.blocking)
+    for _ in range(2):
+        queue.empty()
+        jobs.wake(road.blocking, [lane], suspects=True)  # or a pool's worker has passed it on
+        assert await overseer.reap() == []
+        now[0] += reaper.SUSPECTS_GRACE - 1
+        assert await overseer.reap() == []
+        assert await overseer.forsaken() == []
+        now[0] += 1
+        assert await overseer.reap() == [lane]
+        assert [job.args for job in queue.jobs] == [[lane]]
+        assert await overseer.reap() == []
 
 
 async def test_a_lane_with_an_owner_is_left_alone(road, waiting):

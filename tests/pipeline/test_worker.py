@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -300,3 +302,103 @@ async def test_batches_close_by_rqs_scheduler(site):
     assert (full[0], sorted(full[1:])) == ("full", ["0", "1", "2"])
     assert quiet == ["quiet", "3"]
     assert (retried[0], sorted(retried[1:])) == ("retried", ["0", "1", "2"])
+
+
+async def test_ends_under_a_stream_lose_and_repeat_nothing(site):
+    """Pools that are told to end, one after the other, handle each event once, in order, and exit with 0."""
+    count = 300
+
+    async def stream():
+        for n in range(count):
+            await site.road.append(f"c{n % 5}", n=n)
+            await asyncio.sleep(0.02)
+
+    streaming = asyncio.create_task(stream())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        with site.work("--workers", 2) as work:
+            had = len(site.seen())
+            while len(site.seen()) < had + 20:
+                await asyncio.sleep(0.02)
+            assert await asyncio.to_thread(work.stop, number) == 0
+            assert "a worker died" not in work.output
+    await streaming
+    with site.work("--workers", 2):
+        wait_for(lambda: len(site.seen()) >= count, what=f"{count} handled events")
+    for number in range(5):
+        assert [n for name, n in site.seen() if name == f"c{number}"] == list(range(number, count, 5))
+
+
+@pytest.mark.parametrize(("grace", "signals"), [(0.5, 1), (60, 2)], ids=["its grace", "a second signal"])
+async def test_an_attempt_that_takes_too_long_is_handed_back(site, grace, signals):
+    """After the grace, or a second signal, what runs is cut off, blames nobody, and is tried elsewhere."""
+    (site.folder / "hang").touch()
+    with site.work("--workers", 1, "--grace", grace) as work:
+        event_id = await site.road.append(n=0)
+        wait_for(lambda: site.lines("begun"), what="a handler that runs")
+        began = time.monotonic()
+        for _ in range(signals):
+            work.send(signal.SIGTERM)
+            time.sleep(1.2 * (signals - 1))  # two at once would be one
+        assert work.stop() == 0
+        assert time.monotonic() - began < 15
+    (site.folder / "hang").unlink()
+    [cut_off] = (await site.road.delivery(event_id)).attempts
+    assert cut_off.error == "the worker was told to end, and this attempt took too long"
+    entry, _ = await site.road.inbox.find(event_id)
+    assert await site.road.client.hget(keys.event(entry), "plug.note") == b"retrying 1 0"
+    with site.work("--workers", 1):
+        wait_for(lambda: site.seen() == [("c1", 0)], what="the second attempt")
+
+
+SECOND = """
+
+@handlers.on("*")
+async def second(event: Event, context: Context) -> None:
+    with open("{folder}/second", "a") as seen:
+        seen.write(f"{{event.conversation}} {{event.raw['n']}} 2\\n")
+"""
+
+
+async def test_a_handler_that_vanished_keeps_its_deliveries(site):
+    """Old code ends, new code without one of the handlers goes on, and then the handler is back.
+
+    Its events wait meanwhile, `receiver handlers` says how many, and they are handled in order.
+    """
+    old = site.plugin.read_text()
+    both = old + SECOND.format(folder=site.folder)
+    site.plugin.write_text(both)
+    with site.work("--workers", 1):
+        await site.road.append(n=0)
+        wait_for(lambda: len(site.lines("second")) == len(site.seen()) == 1, what="both handlers")
+    for n in range(1, 4):
+        await site.road.append(n=n)
+    site.plugin.write_text(old)
+    with site.work("--workers", 1):
+        for n in range(4, 6):
+            await site.road.append(n=n)
+        wait_for(lambda: len(site.seen()) == 6, what="the handler that stayed")
+        listing = subprocess.run(
+            receiver("handlers"), env={**os.environ, **site.environment}, capture_output=True, check=True
+        )
+        assert "not loaded here: 5 events wait until it is back" in " ".join(listing.stdout.decode().split())
+    assert len(site.lines("second")) == 1
+    site.plugin.write_text(both)
+    with site.work("--workers", 1):
+        wait_for(lambda: len(site.lines("second")) == 6, what="the handler that is back")
+    assert [int(n) for _, n, _ in site.lines("second")] == list(range(6))
+    assert site.seen() == [("c1", n) for n in range(6)]
+
+
+async def test_a_killed_scheduler_is_replaced(site):
+    """After kill -9 of RQ's scheduler its worker starts another one: retries need it."""
+    with site.work("--workers", 1):
+        await site.road.append(n=0)
+        wait_for(site.seen, what="the first event")
+        worker = int(site.lines()[0][2])
+        [scheduler] = wait_for(lambda: descendants(worker), what="the worker's scheduler")
+        os.kill(scheduler, signal.SIGKILL)
+
+        wait_for(
+            lambda: [one for one in descendants(worker) if one != scheduler and lives(one)],
+            what="another scheduler",
+        )

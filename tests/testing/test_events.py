@@ -75,6 +75,7 @@ def test_names_are_fields():
         "case",
         "at",
         "received_at",
+        "replay_of",
         "raw",
     }
 
@@ -221,3 +222,10 @@ def test_request_of_an_event():
     assert make_request(event).body == event._envelope.body
     with pytest.raises(TypeError, match="text goes with a class or a category"):
         make_request(event, text="bye")
+
+
+def test_a_replay():
+    """A replayed event says of which, and has no identity that would make it a repeat."""
+    event = make_event(MessageSent, replay_of="abc", text="hi")
+    assert (event.replay_of, event.text, event._envelope.identity) == ("abc", "hi", "")
+    assert make_event(MessageSent).replay_of is None

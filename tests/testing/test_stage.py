@@ -420,3 +420,22 @@ async def test_quick(handlers, seen):
     for _ in range(20):
         await run(handlers, MessageSent)
     assert (time.perf_counter() - begun) / 20 < 0.1
+
+
+async def test_without_order():
+    """With order=None a failing event holds back no other one of its conversation."""
+    handlers = Handlers("test")
+    done = []
+
+    @handlers.on("group_channel:message_send", order=None)
+    async def note(event, context):
+        if event.text == "bad" and context.attempt == 1:
+            context.retry_after(60)
+        done.append(event.text)
+
+    async with Stage(handlers) as stage:
+        await stage.send(MessageSent, text="bad", channel="c")
+        await stage.send(MessageSent, text="good", channel="c")
+        assert done == ["good"]
+        await stage.settle()
+        assert done == ["good", "bad"]

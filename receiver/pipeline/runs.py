@@ -1,0 +1,65 @@
+"""One run of a handler: how its function is called, and how it is parted with when its attempt is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from receiver.context import Context
+from receiver.pipeline.memory import Memory
+
+
+class StillRuns(Exception):
+    """A handler has swallowed its cancellation, and goes on."""
+
+
+class Run:
+    """One attempt's run: the function as it is called, what it is given, and what came of it."""
+
+    __slots__ = (
+        "_call",
+        "_ended",
+        "_told",
+        "context",
+        "function",
+        "is_in_thread",
+        "memory",
+        "skipped",
+        "state",
+    )
+
+    def __init__(self, function: Callable[..., Any], is_async: bool) -> None:
+        self.function = function if is_async else self._run_in_thread
+        self.memory: Memory | None = None
+        self.context: Context | None = None
+        self.skipped = False
+        self.state: bytes | None = None
+        self.is_in_thread = False
+        self._call = function
+        self._ended = False
+        self._told: Callable[[], Any] | None = None
+
+    def close(self) -> None:
+        """Refuse what the handler still asks of its context: another attempt may be running."""
+        if self.memory is not None:
+            self.memory.close()
+        if self.context is not None and self.context.bot is not None:
+            self.context.bot.close()
+
+    def when_ended(self, tell: Callable[[], Any]) -> None:
+        """Have `tell` called, in any thread, when the function's thread has ended."""
+        self._told = tell
+        if self._ended:
+            tell()
+
+    def _run_in_thread(self, *arguments: Any) -> Any:
+        self.is_in_thread = True
+        try:
+            return self._call(*arguments)
+        except StopIteration as error:  # a future can't hold it, and would never be done
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self.is_in_thread = False
+            self._ended = True
+            if self._told is not None:
+                self._told()
