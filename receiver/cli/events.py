@@ -5,28 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import redis
 import typer
-from rich.json import JSON
-from rich.table import Table
-from rich.text import Text
 
-from receiver.cli import failures
-from receiver.cli.output import ERR, OUT, iso_time, print_json, show_time, with_redis
+from receiver.cli import event_page, failures
+from receiver.cli.output import ERR, OUT, print_json, with_redis
 from receiver.errors import ReceiverError
-from receiver.events.envelope import Envelope
-from receiver.events.parsing import parse
+from receiver.events.envelope import BATCH, Envelope
 from receiver.pipeline import batches, deliveries
 from receiver.pipeline.connection import Client
-from receiver.pipeline.deliveries import Delivery, History
+from receiver.pipeline.deliveries import History
 from receiver.pipeline.inbox import Inbox
 
-STYLES = {"done": "green", "dead": "bold red", "retrying": "yellow", "skipped": "dim", "waiting": "cyan"}
-MASK = "***"
-BATCH = "batch"
-"""The source of batches: their conversation is the key."""
 PATIENCE = 3.0
 """Seconds that `--follow` waits for an event's deliveries to end before it shows how far they are."""
 
@@ -71,7 +63,7 @@ def list_(
             f"No events{which} yet. Send one: receiver trigger {category or 'group_channel:message_send'}"
         )
     for envelope, history in found:
-        _print_line(envelope, history, as_json)
+        _print(envelope, history, as_json)
 
 
 @events.command("show")
@@ -83,30 +75,9 @@ def show(
     envelope, history, gathered = with_redis(lambda client: _find(client, event_id))
     if as_json:
         more = {"gathered": gathered} if envelope.source == BATCH else {}
-        print_json({**_summary(envelope, history), **more, "body": _body(envelope)})
+        print_json({**event_page.describe(envelope, history), **more, "body": event_page.body(envelope)})
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    table.add_row("Id", envelope.id)
-    table.add_row("Category", Text(envelope.category))
-    if envelope.source == BATCH:
-        table.add_row("Key", Text(envelope.conversation))
-        table.add_row("Closed", show_time(envelope.received))
-        table.add_row("Gathered", "\n".join(gathered) or "nothing that is still there")
-    else:
-        table.add_row("Conversation", Text(envelope.conversation))
-        table.add_row("Identity", Text(envelope.identity or "none: its body carries none"))
-        table.add_row("Received", f"{show_time(envelope.received)} by {envelope.source}")
-    if history.cancelled:
-        table.add_row("Cancelled", "what came before the event that cancelled it is left out")
-    if history.repeats:
-        table.add_row("Repeats", f"the event at {history.repeats}; no handler was run")
-    OUT.print(table)
-    for delivery in history.deliveries:
-        _print_delivery(delivery)
-    OUT.print("\nBody", style="bold")
-    OUT.print(JSON.from_data(_body(envelope), ensure_ascii=True))
+    event_page.print_event(envelope, history, gathered)
 
 
 async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History]]:
@@ -146,10 +117,10 @@ async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json:
                 failures.show_new(envelope.id, history, told)
             ended = dispatched and all(map(failures.is_over, history.deliveries))
         await asyncio.sleep(0 if ended else 0.05)
-    _print_line(envelope, history, as_json, dispatched=ended)
+    _print(envelope, history, as_json, dispatched=ended)
     if not (ended or as_json):
         async for delivery in failures.follow(client, entry, envelope.id, history, told):
-            _print_line(envelope, History((delivery,)), as_json)
+            _print(envelope, History((delivery,)), as_json)
 
 
 async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[str]]:
@@ -172,60 +143,8 @@ def _covers(wanted: str | None, category: str) -> bool:
     return category.startswith(wanted[:-1]) if wanted.endswith("*") else category == wanted
 
 
-def _print_line(envelope: Envelope, history: History, as_json: bool, *, dispatched: bool = False) -> None:
+def _print(envelope: Envelope, history: History, as_json: bool, *, dispatched: bool = False) -> None:
     if as_json:
-        print_json(_summary(envelope, history), lines=True)
-        return
-    line = Text.assemble(
-        (show_time(envelope.received), "dim"), "  ", envelope.id, "  ", (envelope.category, "bold"), "  "
-    )
-    line.append(envelope.conversation)
-    if history.repeats:
-        line.append("  repeated", "dim")
-    elif dispatched and not history.deliveries:
-        line.append("  no handler wants it", "dim")
-    if history.cancelled:
-        line.append("  cancelled", "dim")
-    for delivery in history.deliveries:
-        line.append(f"  {delivery.handler} ")
-        line.append(delivery.status, STYLES.get(delivery.status, ""))
-        if len(delivery.attempts) > 1:
-            line.append(f" after {len(delivery.attempts)} attempts", "dim")
-    OUT.print(line, soft_wrap=True)
-
-
-def _print_delivery(delivery: Delivery) -> None:
-    OUT.print(
-        Text.assemble(
-            "\n", (delivery.handler, "bold"), "  ", (delivery.status, STYLES.get(delivery.status, ""))
-        )
-    )
-    for attempt in delivery.attempts:
-        took = f" after {attempt.took:g} ms" if attempt.took is not None else ""
-        said = f": {attempt.error}" if attempt.error else ""
-        OUT.print(Text(f"  {attempt.number}. {show_time(attempt.ended)}  {attempt.outcome}{took}{said}"))
-        if attempt.traceback:
-            OUT.print(Text(attempt.traceback, style="dim"))
-
-
-def _summary(envelope: Envelope, history: History) -> dict[str, Any]:
-    return {
-        "id": envelope.id,
-        "category": envelope.category,
-        "conversation": envelope.conversation,
-        "identity": envelope.identity or None,
-        "source": envelope.source,
-        "received": iso_time(envelope.received),
-        "repeats": history.repeats,
-        "cancelled": history.cancelled,
-        "deliveries": list(history.deliveries),
-    }
-
-
-def _body(envelope: Envelope) -> Any:
-    """Return the body with the bot's token masked."""
-    body = parse(envelope.body)
-    bot = body.get("bot")
-    if isinstance(bot, dict) and "bot_token" in bot:
-        bot["bot_token"] = MASK
-    return body
+        print_json(event_page.describe(envelope, history), lines=True)
+    else:
+        event_page.print_line(envelope, history, dispatched=dispatched)

@@ -16,7 +16,7 @@ from rich.console import Console
 from receiver import settings
 from receiver.cli import beside
 from receiver.errors import ReceiverError
-from receiver.pipeline.connection import Client, connect
+from receiver.pipeline.connection import Client, connect, connect_blocking
 
 OUT, ERR = Console(), Console(stderr=True)
 Result = TypeVar("Result")
@@ -45,17 +45,28 @@ def with_redis(work: Callable[[Client], Awaitable[Result]]) -> Result:
         SettingsError: none is configured.
         ReceiverError: it doesn't answer.
     """
+    return with_both(lambda client, _: work(client))
+
+
+def with_both(work: Callable[[Client, redis.Redis], Awaitable[Result]]) -> Result:
+    """Run `work` with a client of the configured Redis, and a blocking one, which RQ needs.
+
+    Raises:
+        SettingsError: none is configured.
+        ReceiverError: it doesn't answer.
+    """
     url = beside.load().redis_url
     if url is None:
         why = "The events are there. (Beside a running `receiver dev`, in the same folder, its own is used.)"
         raise settings.missing("redis_url", why)
 
     async def run() -> Result:
-        client = connect(url)
+        client, blocking = connect(url), connect_blocking(url)
         try:
-            return await work(client)
+            return await work(client, blocking)
         finally:
             await client.aclose()
+            blocking.close()
 
     try:
         return asyncio.run(run())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Source = Literal["webhook", "bot", "desk", "batch"]
 """Where it came from: three kinds of requests, or a collect that has closed a batch."""
+BATCH: Final = "batch"
+"""The source of batches: their conversation is the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class Envelope:
     """An accepted request: the raw body, and the little that the road needs to know of it.
 
     `received` is the time of receipt, in milliseconds since the epoch. `identity` names the thing
-    that happened (a repeat has the same one); it is empty where the body carries none.
+    that happened (a repeat has the same one); it is empty where the body carries none. `replay_of` is
+    the id of the event that this one replays.
     """
 
     id: str
@@ -24,3 +27,4 @@ class Envelope:
     identity: str
     received: int
     body: bytes = field(repr=False)  # chat text stays out of logs
+    replay_of: str | None = None

@@ -52,6 +52,11 @@ class Event:
         """When the request came in (UTC)."""
         return EPOCH + timedelta(milliseconds=self._envelope.received)
 
+    @property
+    def replay_of(self) -> str | None:
+        """The id of the event that this one replays (`receiver replay`); None where it isn't a replay."""
+        return self._envelope.replay_of
+
     @cached_property
     def raw(self) -> dict[str, Any]:
         """The parsed JSON, without the bot's token: it proved the origin and has no use after that."""

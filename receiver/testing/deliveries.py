@@ -12,6 +12,7 @@ import orjson
 from receiver.events import Envelope
 from receiver.events.batches import COLLECTED
 from receiver.events.catalogue import open_event
+from receiver.events.envelope import BATCH
 from receiver.intake import new_id
 from receiver.pipeline import keys
 from receiver.pipeline.attempts import Verdict
@@ -48,12 +49,14 @@ class Delivery:
     @property
     def lane(self) -> Lane:
         """Where it stands in line."""
+        if self.handler.order is None:
+            return (self.handler.name, self.accepted.entry)
         return (self.handler.name, self.accepted.envelope.conversation)
 
     @property
     def state_key(self) -> str:
         """Where the state of its conversation is kept."""
-        return keys.state(*self.lane)
+        return keys.state(self.handler.name, self.accepted.envelope.conversation)
 
 
 class Lanes:
@@ -162,7 +165,7 @@ def batch_envelope(handler: str, key: str, gathered: Iterable[Accepted], now: in
     """Return the envelope of a batch that closes `now` (ms)."""
     body: dict[str, Any] = {"category": COLLECTED, "key": key, "handler": handler}
     body["events"] = [one.entry for one in gathered]
-    return Envelope(new_id(now), "batch", COLLECTED, key, "", now, wire.encode(body))
+    return Envelope(new_id(now), BATCH, COLLECTED, key, "", now, wire.encode(body))
 
 
 def renewed(envelope: Envelope) -> Envelope:

@@ -67,6 +67,7 @@ def make_event(kind: Kind, /, **options: Any) -> Event:
             - `case`: which sample to begin with, such as "mesg-2016" (see fixtures/README.md).
             - `at`: when it happened (aware). Default: when it is received.
             - `received_at`: when it is received (aware). Default: now.
+            - `replay_of`: the id of the event that it replays.
             - `raw`: values by their dotted paths in the body, written last: {"payload.message": "x"}.
 
     Raises:
@@ -74,9 +75,12 @@ def make_event(kind: Kind, /, **options: Any) -> Event:
         SampleNotFound: there is no such category, type or case.
         Rejected: with `raw`, the body is nothing that the receiver would accept.
     """
-    received_at = options.pop("received_at", None)
+    received_at, replay_of = options.pop("received_at", None), options.pop("replay_of", None)
     received = time.time_ns() // 1_000_000 if received_at is None else milliseconds(received_at)
-    return open_body(_make_body(kind, received, options), received)
+    event = open_body(_make_body(kind, received, options), received)
+    if replay_of is None:
+        return event
+    return open_event(replace(envelope_of(event), identity="", replay_of=replay_of))
 
 
 def make_request(event: Event | Kind, /, *, token: str | None = None, **options: Unpack[Options]) -> Request:

@@ -78,6 +78,7 @@ class Options(Overrides, total=False):
     case: str
     at: datetime
     received_at: datetime
+    replay_of: str
     raw: Mapping[str, Any]
 
 
@@ -245,5 +246,5 @@ def _unknown(name: str, kind: type[Event], known: list[str]) -> str:
     hint = f" Did you mean {close[0]}?" if close else ""
     return (
         f"{kind.__name__} has no {name!r}.{hint} There are: {', '.join(known)}; and type, case, at, "
-        'received_at, and raw={"a.path.of.the.body": value} for everything else.'
+        'received_at, replay_of, and raw={"a.path.of.the.body": value} for everything else.'
     )

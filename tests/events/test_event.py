@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import logging
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from receiver import samples
-from receiver.events import CATEGORIES, UnknownEvent, open_event
+from receiver.events import CATEGORIES, Envelope, Event, UnknownEvent, open_event
 from receiver.events.parsing import NotJSON
 
 ALL = samples.load_all()
@@ -147,3 +148,10 @@ def test_time_of_something_else(open_sample):
     """When a message was sent is not when it was reacted to."""
     sent = {"message_id": 7, "created_at": 1_754_903_400_123}
     assert open_sample("group_channel:reaction_add", ts=None, message=sent).occurred_at is None
+
+
+def test_replay_of():
+    """A replayed event names the one that it replays; others name none."""
+    envelope = Envelope("e1", "webhook", "user:block", "u", "", 0, b"{}")
+    assert Event(envelope).replay_of is None
+    assert Event(replace(envelope, replay_of="e0")).replay_of == "e0"

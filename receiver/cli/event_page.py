@@ -1,0 +1,111 @@
+"""One event as it is shown: what it is, its deliveries, every attempt, its body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.json import JSON
+from rich.table import Table
+from rich.text import Text
+
+from receiver.cli.output import OUT, iso_time, show_time
+from receiver.events.envelope import BATCH, Envelope
+from receiver.events.parsing import NotJSON, parse
+from receiver.pipeline.deliveries import Delivery, History
+
+STYLES = {"done": "green", "dead": "bold red", "retrying": "yellow", "skipped": "dim", "waiting": "cyan"}
+MASK = "***"
+
+
+def print_event(envelope: Envelope, history: History, gathered: Iterable[str] = ()) -> None:
+    """Print an event; of a batch, also the ids of the events that it `gathered`."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("Id", envelope.id)
+    table.add_row("Category", Text(envelope.category))
+    if envelope.source == BATCH:
+        table.add_row("Key", Text(envelope.conversation))
+        table.add_row("Closed", show_time(envelope.received))
+        table.add_row("Gathered", "\n".join(gathered) or "nothing that is still there")
+    else:
+        table.add_row("Conversation", Text(envelope.conversation))
+        if envelope.replay_of is None:
+            table.add_row("Identity", Text(envelope.identity or "none: its body carries none"))
+        table.add_row("Received", f"{show_time(envelope.received)} by {envelope.source}")
+    if envelope.replay_of is not None:
+        table.add_row("Replay of", Text(envelope.replay_of))
+    if history.cancelled:
+        table.add_row("Cancelled", "what came before the event that cancelled it is left out")
+    if history.repeats:
+        table.add_row("Repeats", f"the event at {history.repeats}; no handler was run")
+    OUT.print(table)
+    for delivery in history.deliveries:
+        _print_delivery(delivery)
+    OUT.print("\nBody", style="bold")
+    OUT.print(JSON.from_data(body(envelope), ensure_ascii=True))
+
+
+def print_line(envelope: Envelope, history: History, *, dispatched: bool = False) -> None:
+    """Print an event, and what became of it, on one line. `dispatched`: no more deliveries will come."""
+    line = Text.assemble(
+        (show_time(envelope.received), "dim"), "  ", envelope.id, "  ", (envelope.category, "bold"), "  "
+    )
+    line.append(envelope.conversation)
+    if envelope.replay_of is not None:
+        line.append(f"  replay of {envelope.replay_of}", "dim")
+    if history.repeats:
+        line.append("  repeated", "dim")
+    elif dispatched and not history.deliveries:
+        line.append("  no handler wants it", "dim")
+    if history.cancelled:
+        line.append("  cancelled", "dim")
+    for delivery in history.deliveries:
+        line.append(f"  {delivery.handler} ")
+        line.append(delivery.status, STYLES.get(delivery.status, ""))
+        if len(delivery.attempts) > 1:
+            line.append(f" after {len(delivery.attempts)} attempts", "dim")
+    OUT.print(line, soft_wrap=True)
+
+
+def describe(envelope: Envelope, history: History) -> dict[str, Any]:
+    """Return an event and its history, as JSON, without its body."""
+    return {
+        "id": envelope.id,
+        "category": envelope.category,
+        "conversation": envelope.conversation,
+        "identity": envelope.identity or None,
+        "source": envelope.source,
+        "received": iso_time(envelope.received),
+        "replay_of": envelope.replay_of,
+        "repeats": history.repeats,
+        "cancelled": history.cancelled,
+        "deliveries": list(history.deliveries),
+    }
+
+
+def body(envelope: Envelope) -> Any:
+    """Return the body with the bot's token masked; None where it can't be read."""
+    try:
+        data = parse(envelope.body)
+    except NotJSON:
+        return None
+    bot = data.get("bot") if isinstance(data, dict) else None
+    if isinstance(bot, dict) and "bot_token" in bot:
+        bot["bot_token"] = MASK
+    return data
+
+
+def _print_delivery(delivery: Delivery) -> None:
+    OUT.print(
+        Text.assemble(
+            "\n", (delivery.handler, "bold"), "  ", (delivery.status, STYLES.get(delivery.status, ""))
+        )
+    )
+    for attempt in delivery.attempts:
+        took = f" after {attempt.took:g} ms" if attempt.took is not None else ""
+        said = f": {attempt.error}" if attempt.error else ""
+        OUT.print(Text(f"  {attempt.number}. {show_time(attempt.ended)}  {attempt.outcome}{took}{said}"))
+        if attempt.traceback:
+            OUT.print(Text(attempt.traceback, style="dim"))
