@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import structlog
 
 from receiver.collect import Collect
-from receiver.effects import Effects
-from receiver.errors import Retry
+from receiver.effects import Effects, First, remember
+from receiver.errors import Fenced, Retry
+from receiver.seldom import Seldom
 
 if TYPE_CHECKING:
     from receiver.events import Event
     from receiver.mail.mailer import Mailer
     from receiver.sendbird.platform import Platform
+
+
+_seldom = Seldom()
 
 
 class Memory(Effects, Protocol):
@@ -41,7 +45,7 @@ class Memory(Effects, Protocol):
 class BotReplies:
     """Lets a bot handler answer in the channel the message came from."""
 
-    __slots__ = ("_channel_url", "_delivery", "_platform", "_replies", "userid")
+    __slots__ = ("_channel_url", "_delivery", "_is_closed", "_platform", "_replies", "userid")
 
     def __init__(self, platform: Platform, userid: str, channel_url: str, delivery: str) -> None:
         self.userid = userid
@@ -49,6 +53,11 @@ class BotReplies:
         self._channel_url = channel_url
         self._delivery = delivery
         self._replies = 0
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Refuse replies from now on: the attempt is over, and another one may be running."""
+        self._is_closed = True
 
     async def reply(self, message: str, **options: Any) -> None:
         """Send `message` as the bot.
@@ -58,7 +67,10 @@ class BotReplies:
 
         Raises:
             SendbirdError: the message could not be sent.
+            Fenced: the attempt is over.
         """
+        if self._is_closed:
+            raise Fenced("this attempt is over: it can't reply any more")
         self._replies += 1
         name = f"{self._delivery}:{self._replies}".encode()
         dedup_id = hashlib.blake2b(name, digest_size=16).hexdigest()
@@ -119,18 +131,24 @@ class Context:
         return self._log
 
     @asynccontextmanager
-    async def once(self, key: str) -> AsyncIterator[bool]:
+    async def once(self, key: str) -> AsyncIterator[First]:
         """Guard a side effect: `async with context.once("mail") as first: if first: ...`.
 
-        Gives True until the block has ended without an error in some attempt of this delivery, and
-        False from then on. A crash between the effect and the end of the block repeats it.
+        Gives what is true until the block has ended without an error in some attempt of this delivery, and
+        false from then on. A crash between the effect and the end of the block repeats it. The block itself
+        runs in every attempt: Python can't skip it.
         """
         if key.startswith("\x00"):
             raise ValueError("once() takes no key that begins with a NUL: such keys are the mailer's")
-        first = not await self._memory.happened(key)
+        happened = await self._memory.happened(key)
+        first = First(not happened)
         yield first
-        if first:
-            await self._memory.record(key)
+        if not first.asked and _seldom(self.handler):
+            self.log.warning(
+                "a block under once() runs in every attempt: ask `as first`, `if first:`", key=key
+            )
+        if not happened:
+            await remember(self._memory, key)
 
     async def state(self) -> dict[str, Any]:
         """Return what this handler remembers of this conversation: a dict, to be changed in place.
@@ -138,6 +156,9 @@ class Context:
         It is saved together with the outcome of an attempt that succeeds; one that fails, or is cut off,
         changes nothing. It holds JSON values, at most 64 KiB of them, and is forgotten 30 days after its
         last change.
+
+        Raises:
+            PluginError: the handler has order=None.
         """
         if self._state is None:
             self._state = await self._memory.recall()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from receiver import Context
+from receiver import Context, context
 from receiver.context import BotReplies
 from receiver.errors import Retry
 from receiver.events import Envelope, UnknownEvent
+from receiver.seldom import Seldom
 
 EVENT = UnknownEvent(
     Envelope("e1", "webhook", "user:tomorrow", "ann", "", 0, b'{"category":"user:tomorrow"}')
@@ -87,7 +89,7 @@ class TestOnce:
         async with attempt(number, effects=effects).once(key) as first:
             if fails:
                 raise ConnectionError
-            return first
+            return bool(first)
 
     async def test_once(self):
         """An effect that has succeeded is not repeated by later attempts."""
@@ -114,6 +116,42 @@ class TestOnce:
         effects = Remembered()
         async with attempt(effects=effects).once("mail"):
             assert effects.keys == set()
+        assert effects.keys == {"mail"}
+
+    async def test_not_asked(self, monkeypatch):
+        """A block that doesn't ask runs in every attempt: that is told, for nobody would mean it."""
+        monkeypatch.setattr(context, "_seldom", Seldom())
+        effects = Remembered()
+        with capture_logs() as told:
+            for _ in range(2):
+                async with attempt(effects=effects).once("ticket"):
+                    pass
+            async with attempt(effects=effects).once("mail"):
+                pass
+            await self.run(effects, 2)
+        [line] = told
+        assert "every attempt" in line["event"]
+        assert (line["log_level"], line["key"]) == ("warning", "ticket")
+
+    async def test_cancelled_while_it_is_recorded(self):
+        """An effect that has happened is remembered, though its attempt is cancelled at that moment."""
+        effects, recording, go_on = Remembered(), asyncio.Event(), asyncio.Event()
+        record = effects.record
+
+        async def slowly(key: str) -> None:
+            recording.set()
+            await go_on.wait()
+            await record(key)
+
+        effects.record = slowly
+        task = asyncio.create_task(self.run(effects, 1))
+        await recording.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        while not effects.keys:
+            await asyncio.sleep(0)
         assert effects.keys == {"mail"}
 
     async def test_waiting_inside(self):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from functools import partial
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from receiver import settings
-from receiver.effects import Effects
+from receiver.effects import Effects, remember
 from receiver.errors import MailUnavailable
 from receiver.mail.connection import SETTING_WAIT
 from receiver.mail.message import Mail, build
@@ -20,10 +17,6 @@ from receiver.mail.unsubscribe import OptOuts, Subscription, Tokens
 from receiver.mail_address import MailAddress
 from receiver.settings import Settings
 from receiver.smtp_url import SmtpUrl
-
-RECORD_TRIES = 3
-RECORD_PAUSE = 0.5
-"""Seconds between two tries to remember that a mail was sent. One that is forgotten is sent again."""
 
 MARK = "\x00mail "
 """What the keys of mails begin with: nothing that a handler would call an effect in `context.once`."""
@@ -90,7 +83,7 @@ class Mailer:
         if sender is None:
             raise _unset("mail_from", "A mail needs a sender.")
         message = build(mail, sender, f"{digest}@{sender.domain}")
-        then = partial(self._record, MARK + name)
+        then = partial(remember, self._effects, MARK + name)
         await transport.send(sender.address, mail.recipient.address, message, then=then)
 
     def unsubscribe_url(self, list_name: str, user_id: str) -> str | None:
@@ -113,17 +106,6 @@ class Mailer:
             ValueError: the list's name is empty, too long or not printable.
         """
         return await self._room.opt_outs.contains(Subscription(list_name, user_id))
-
-    async def _record(self, key: str) -> None:
-        for left in reversed(range(RECORD_TRIES)):
-            try:
-                await self._effects.record(key)
-            except (RedisError, OSError, TimeoutError):
-                if not left:
-                    raise
-                await asyncio.sleep(RECORD_PAUSE)
-            else:
-                return
 
 
 def _unset(name: str, why: str) -> MailUnavailable:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
-from receiver import settings
+from receiver import effects, settings
 from receiver.errors import MailRefused, MailUnavailable
 from receiver.mail import mailer as mailers
 from receiver.mail.mailer import MailRoom
@@ -116,12 +116,12 @@ async def test_keys(sink, room, memory):
 
 async def test_memory_is_away(sink, room, memory, monkeypatch):
     """That a mail was sent is remembered though Redis is away for a moment."""
-    monkeypatch.setattr(mailers, "RECORD_PAUSE", 0)
+    monkeypatch.setattr(effects, "PAUSE", 0)
     rooms = room(sink.url)
-    memory.away = mailers.RECORD_TRIES - 1
+    memory.away = effects.TRIES - 1
     await attempt(rooms, memory, "one")
     assert memory.known == {f"{mailers.MARK}1"}
-    memory.away = mailers.RECORD_TRIES
+    memory.away = effects.TRIES
     with pytest.raises(RedisAway):
         await attempt(rooms, memory, "one", "two")
 
