@@ -92,7 +92,7 @@ async def test_slow_target_delays_no_other(run, receiver):
 async def test_bounded_at_once(run, receiver):
     """At most sixteen posts to one target are under way at once."""
     receiver.statuses = [None] * 40
-    async with run(webhook_url=receiver.url, timeout=2) as box:
+    async with run(webhook_url=receiver.url, timeout=60) as box:
         for number in range(40):
             await box.say("ada", str(number))
         await receiver.until(lambda posts: len(posts) == 16)
