@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.chaos.sender import Account
-from receiver.pipeline import deliveries
+from receiver.pipeline import deliveries, keys
 from receiver.pipeline.connection import Client
-from receiver.pipeline.inbox import Inbox
 
 HANDLERS = ("chaos.quick", "chaos.slow", "chaos.flaky")
 
@@ -69,7 +68,8 @@ class Ledger:
 
 async def draw_up(path: Path, account: Account, client: Client) -> Result:
     """Compare what was answered 200 with what the handlers have noted, and look up why runs were repeated."""
-    ledger, result, inbox = Ledger(path), Result(), Inbox(client)
+    ledger, result = Ledger(path), Result()
+    repeated: list[tuple[str, str, int]] = []
     for handler in HANDLERS:
         result.lost[handler] = ledger.lost(handler, account)
         result.out_of_order[handler] = ledger.out_of_order(handler, account)
@@ -80,20 +80,32 @@ async def draw_up(path: Path, account: Account, client: Client) -> Result:
         for number, counted in ids.items():
             if len(counted) > 1:
                 result.unexplained.append(f"{handler} {channel} {number}: two events {sorted(counted)}")
-            for event_id, count in counted.items():
-                reasons = await _cut_off(inbox, client, event_id, handler) if count > 1 else []
-                result.repeated.update(reasons[: count - 1])
-                missing = count - 1 - len(reasons)
-                result.unexplained += [f"{handler} {channel} {number} {event_id}"] * missing
+            repeated += [(event_id, handler, count - 1) for event_id, count in counted.items() if count > 1]
+    entries = await _entries(client, {event_id for event_id, _, _ in repeated})
+    for event_id, handler, count in repeated:
+        reasons = await _cut_off(client, entries.get(event_id), handler)
+        result.repeated.update(reasons[:count])
+        result.unexplained += [f"{handler} {event_id}"] * (count - len(reasons))
     result.effects_repeated = sum(count - 1 for count in ledger.effects.values())
     return result
 
 
-async def _cut_off(inbox: Inbox, client: Client, event_id: str, handler: str) -> list[str]:
+async def _entries(client: Client, ids: set[str]) -> dict[str, str]:
+    """Return the inbox entries of these events: all are looked for at once, since the inbox is long."""
+    found: dict[str, str] = {}
+    low = "-"
+    while ids and (page := await client.xrange(keys.INBOX, min=low, count=1000)):
+        for entry, fields in page:
+            if (event_id := fields[b"id"].decode()) in ids:
+                found[event_id] = entry.decode()
+        low = f"({page[-1][0].decode()}"
+    return found
+
+
+async def _cut_off(client: Client, entry: str | None, handler: str) -> list[str]:
     """Return what cut attempts of this delivery off."""
-    found = await inbox.find(event_id)
-    if found is None:
+    if entry is None:
         return []
-    [history] = await deliveries.load(client, [found[0]])
+    [history] = await deliveries.load(client, [entry])
     [delivery] = [one for one in history.deliveries if one.handler == handler]
     return [one.error or "cut off" for one in delivery.attempts if one.outcome == "cut off"]
