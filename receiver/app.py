@@ -115,9 +115,9 @@ class Receiver:
             await self.inbox.ready()
         except NotStored as error:
             told["inbox"] = str(error)
-            if not await self.storage.can_spool():
-                return _json(503, {"ready": False, **told})
-        return _json(200, {"ready": True, **told})
+        needs_spool = told["inbox"] != "ok" or self.storage.spooling
+        ready = not needs_spool or await self.storage.can_spool()
+        return _json(200 if ready else 503, {"ready": ready, **told})
 
     async def show_metrics(self, request: Request) -> Response:
         """What Prometheus reads. While Redis is away, what this process itself knows."""

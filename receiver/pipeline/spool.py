@@ -199,12 +199,11 @@ class Spool:
         change = "UPDATE mark SET last = ?, writer = ?, number = ?"
         self._database.execute(change, (events[-1].position, *group))
 
-    def remove(self, events: Sequence[Spooled]) -> bool:
-        """Forget the oldest events, which are stored elsewhere now; tell whether more are there."""
+    def remove(self, events: Sequence[Spooled]) -> None:
+        """Forget the oldest events, which are stored elsewhere now."""
         with self._transaction():
             self._database.execute("DELETE FROM events WHERE position <= ?", (events[-1].position,))
             self._holding[0] = self._count() > 0
-        return self.holds
 
     def shrink(self) -> None:
         """Give back the disk space of what is gone. With another process in it, that is left for later."""
@@ -264,7 +263,7 @@ def may_hold(folder: Path) -> bool:
     """Tell whether the spool of `folder` holds events, or may: it can't be read."""
     try:
         return peek(folder) > 0
-    except sqlite3.Error:
+    except (sqlite3.Error, OSError):
         return True
 
 

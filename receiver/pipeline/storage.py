@@ -205,7 +205,7 @@ class Storage:
         """Open the spool. If that fails and it may hold events, new ones wait for them, too."""
         try:
             await self._open_spool()
-        except NotStored as error:
+        except NotStored as error:  # its folder or file, a lock that is held for long
             self._left_behind = await self._on_disk(may_hold, self._folder)
             if self._seldom("no spool"):
                 _log.error("there is no spool", error=str(error), holds_events=self._left_behind)

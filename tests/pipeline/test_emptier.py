@@ -92,6 +92,23 @@ async def test_a_spool_that_cannot_be_opened_yet(client, tmp_path, left, monkeyp
     await one.close()
 
 
+async def test_a_spool_that_cannot_be_looked_at(client, tmp_path, left, monkeypatch):
+    """A spool of which nobody can tell whether it holds anything is taken for one that does."""
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(spool, "peek", refuse)
+    monkeypatch.setattr(spool.private, "make_folder", refuse)
+    one = storage(client, tmp_path)
+    await one.open()
+    assert one.spooling
+    assert not await one.can_spool()
+    with pytest.raises(NotStored, match="Permission denied"):
+        await one.append(envelope())
+    await one.close()
+
+
 async def test_no_spool_any_more(client, tmp_path, left):
     """With RECEIVER_SPOOL_LIMIT=0 what is in the spool from before goes into the inbox all the same."""
     one = storage(client, tmp_path, spool_limit=0)
