@@ -416,6 +416,20 @@ class TestRedisAway:
             assert [one.id for one in stored(client)] == [one["id"] for one in told]
             assert [one.body for one in stored(client)] == bodies
 
+    def test_damaged_spool(self, own_redis, tmp_path):
+        """What a spool holds comes first: where it can't be read nothing is taken, and /readyz says so."""
+        folder = tmp_path / "data/spool"
+        folder.mkdir(parents=True)
+        (folder / "events.spool").write_bytes(b"no database" * 1000)
+        config = make_settings(
+            own_redis.url, RECEIVER_SPOOL_LIMIT="16MiB", RECEIVER_DATA_DIR=str(tmp_path / "data")
+        )
+        with Served(config) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+            ready = http.get("/readyz")
+            assert (ready.status_code, ready.json()["ready"], ready.json()["inbox"]) == (503, False, "ok")
+            answer = http.post("/sendbird/webhook", content=MESSAGE, headers=signed(MESSAGE))
+            assert (answer.status_code, answer.json()["code"]) == (503, "not_stored")
+
     @pytest.mark.parametrize("path", ["/sendbird/webhook", "/sendbird/bot"])
     def test_full(self, http, blocking, path):
         """A Redis whose memory is full refuses the event: that is told, and ends when there is room."""

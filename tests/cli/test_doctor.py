@@ -16,7 +16,7 @@ from receiver.cli.checks import road as road_checks
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import SendbirdRefused
 from receiver.events.envelope import Envelope
-from receiver.pipeline import durability, routes
+from receiver.pipeline import durability, routes, workers
 from receiver.pipeline.connection import connect, connect_blocking
 from receiver.pipeline.spool import Spool
 from receiver.pipeline.worker import LaneWorker
@@ -79,6 +79,16 @@ def work_at(blocking, *handlers):
     LaneWorker(queues, connection=blocking).register_birth()
     for name in queues:
         blocking.set(RQScheduler.get_locking_key(name), "1")
+
+
+def test_a_worker_that_was_killed(doctor, blocking):
+    """RQ keeps a worker that was killed for some minutes: it is none that runs."""
+    worker = LaneWorker([routes.queue_of(HANDLER)], connection=blocking)
+    worker.register_birth()
+    assert [one.name for one in workers.running(blocking)] == [worker.name]
+    blocking.hset(worker.key, "last_heartbeat", "2020-01-01T00:00:00.000000Z")
+    assert workers.running(blocking) == []
+    assert doctor()[1]["Workers"]["status"] == "fail"
 
 
 def test_a_sound_installation(doctor, road, blocking):

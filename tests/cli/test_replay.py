@@ -207,6 +207,13 @@ async def test_one_handler(road, replay):
     assert "test.one, test.two" in err
 
 
+async def test_a_time_range_that_ends_before_it_begins(replay):
+    """A range without any time in it is a slip, and is told as one."""
+    code, _, err = await replay("--since", "5m", "--until", "10m", "--yes")
+    assert code == 2
+    assert "--until is before --since" in err
+
+
 async def test_a_time_range(road, replay):
     """Times, as ages or in ISO form, choose by when events were received."""
     time = await now(road)

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 from rq import Worker
+from structlog.testing import capture_logs
 
 from receiver.errors import Fenced
 from receiver.pipeline import deliveries, keys, limits, obituaries, pulse, routes
-from receiver.pipeline.lanes import Lane
+from receiver.pipeline.attempts import Attempts
+from receiver.pipeline.lanes import Lane, Taken
 from receiver.pipeline.pulse import Pulse, Stillness
 from receiver.pipeline.routes import lane_of
 from receiver.pipeline.runtime import BLOCKED
@@ -456,6 +458,19 @@ async def crash(road, worker, conversations):
         assert len((await lane.turn([], want=1, share=1, enough=[])).events) == 1
         lanes.append(lane.name)
     return lanes
+
+
+async def test_a_dead_letter_by_crashes_is_told(road):
+    """Who alerts on errors in the log learns of a delivery of which every attempt was cut off."""
+    road.handlers.on("*", name="h", retries=0)(lambda event, context: None)
+    event_id = await road.append()
+    [[entry, envelope]] = await road.inbox.latest(1)
+    [registered] = road.handlers
+    with capture_logs() as told:
+        verdict = await Attempts(registered, road).run(Taken(entry, 1, 1, envelope))
+    assert verdict.status == "dead"
+    [line] = told
+    assert (line["log_level"], line["id"], line["handler"]) == ("error", event_id, "test.h")
 
 
 @pytest.mark.parametrize("count", [1, 2])
