@@ -93,6 +93,7 @@ class EmbeddedRedis:
                     *("--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "600"),
                     *("--dir", str(self._folder), "--save", "", "--maxmemory-policy", "noeviction"),
                     *("--appendonly", "yes", "--appendfsync", self._fsync),
+                    *("--stream-node-max-bytes", "16384"),  # a tenth less memory for an event
                 ],
                 stdout=output,
                 stderr=output,

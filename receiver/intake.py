@@ -18,6 +18,7 @@ from receiver import signature
 from receiver.errors import Rejected
 from receiver.events.catalogue import CATEGORIES, Unclassifiable, classify
 from receiver.events.envelope import Envelope, Source
+from receiver.events.identity import digest
 from receiver.events.parsing import NotJSON, parse, storable
 
 
@@ -148,7 +149,7 @@ class Intake:
             source=source,
             category=found.category,
             conversation=storable(found.conversation) or event_id,
-            identity=storable(found.identity),
+            identity=digest(found.identity),
             received=received,
             body=body,
         )

@@ -14,7 +14,7 @@ from receiver.cli import event_page, failures
 from receiver.cli.output import ERR, OUT, print_json, with_redis
 from receiver.errors import ReceiverError
 from receiver.events.envelope import BATCH, Envelope
-from receiver.pipeline import batches, deliveries
+from receiver.pipeline import batches, histories
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import History
 from receiver.pipeline.inbox import Inbox
@@ -84,8 +84,8 @@ async def _latest(client: Client, limit: int, category: str | None) -> list[tupl
     inbox = Inbox(client)
     wanted = await inbox.latest(limit if category is None else max(limit * 50, 1000))
     wanted = [(entry, one) for entry, one in wanted if _covers(category, one.category)][:limit]
-    histories = await deliveries.load(client, [entry for entry, _ in wanted])
-    pairs = [(envelope, history) for (_, envelope), history in zip(wanted, histories, strict=True)]
+    loaded = await histories.load(client, [entry for entry, _ in wanted])
+    pairs = [(envelope, history) for (_, envelope), history in zip(wanted, loaded, strict=True)]
     return list(reversed(pairs))
 
 
@@ -112,7 +112,7 @@ async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json:
     while not ended and time.monotonic() < deadline:
         with suppress(redis.RedisError, OSError):
             dispatched = await Inbox(client).is_dispatched(entry)
-            [history] = await deliveries.load(client, [entry])
+            [history] = await histories.load(client, [entry])
             if not as_json:
                 failures.show_new(envelope.id, history, told)
             ended = dispatched and all(map(failures.is_over, history.deliveries))
@@ -132,7 +132,7 @@ async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[
             "Finished events are kept for RECEIVER_RETENTION."
         )
     entry, envelope = found
-    [history] = await deliveries.load(client, [entry])
+    [history] = await histories.load(client, [entry])
     gathered = await batches.ids(client, envelope) if envelope.source == BATCH else []
     return envelope, history, gathered
 

@@ -22,7 +22,7 @@ from rich.text import Text
 
 import receiver
 from receiver.cli.output import OUT
-from receiver.pipeline import deliveries
+from receiver.pipeline import histories
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Attempt, Delivery, History
 from receiver.pipeline.inbox import Inbox
@@ -82,7 +82,7 @@ async def follow(
     while (elapsed := time.monotonic() - began) < FOLLOWED:
         with suppress(redis.RedisError, OSError):
             dispatched = dispatched or await Inbox(client).is_dispatched(entry)
-            [history] = await deliveries.load(client, [entry])
+            [history] = await histories.load(client, [entry])
             show_new(event_id, history, told)
             for one in history.deliveries:
                 if is_over(one) and one.handler not in over:

@@ -17,7 +17,7 @@ from receiver.bots import Bot
 from receiver.calls import place
 from receiver.cli.output import OUT, iso_time, show_time
 from receiver.events.batches import COLLECTED
-from receiver.pipeline import deliveries, forgetting, keys
+from receiver.pipeline import forgetting, histories, keys
 from receiver.pipeline.connection import Client, connect
 from receiver.pipeline.forgetting import Left
 from receiver.pipeline.inbox import Inbox
@@ -78,13 +78,13 @@ async def _look(redis_url: str, names: list[str]) -> dict[str, Seen]:
 
 async def _failures(client: Client) -> list[tuple[str, Failure]]:
     events = await Inbox(client).latest(LATEST)
-    histories = await deliveries.load(client, [entry for entry, _ in events])
+    loaded = await histories.load(client, [entry for entry, _ in events])
     return [
         (
             delivery.handler,
             Failure(envelope.id, attempt.number, attempt.ended, attempt.outcome, attempt.error),
         )
-        for (_, envelope), history in zip(events, histories, strict=True)
+        for (_, envelope), history in zip(events, loaded, strict=True)
         for delivery in history.deliveries
         for attempt in delivery.attempts
         if attempt.outcome in ("failed", "timed out", "cut off")

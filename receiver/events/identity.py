@@ -7,6 +7,7 @@ these stand last or with their length before them: nobody can make one event loo
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
@@ -48,6 +49,14 @@ def shorten(name: str) -> str:
     if len(name) <= LONGEST:
         return name
     return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def digest(name: str) -> str:
+    """Return 16 characters that stand for `name`, of any length: they are kept twice for every event."""
+    if not name:
+        return ""
+    digested = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+    return b2a_base64(digested, newline=False).decode()
 
 
 def none(data: dict[str, Any]) -> str:

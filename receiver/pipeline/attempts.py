@@ -25,6 +25,7 @@ from receiver.mail.mailer import MailRoom
 from receiver.pipeline import batches
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Attempt, Outcome, Status
+from receiver.pipeline.finished import Finished
 from receiver.pipeline.lanes import Taken
 from receiver.pipeline.lifespans import Lifespans
 from receiver.pipeline.limits import Limited, Strays
@@ -72,6 +73,7 @@ class Verdict:
     """How an attempt ended for its delivery. `wait` is in seconds, where it is tried again.
 
     `state` is what the handler remembers of the conversation from now on; None where that is as before.
+    `finished` stands for the attempt where it was the first, and the last.
     """
 
     taken: Taken
@@ -79,6 +81,7 @@ class Verdict:
     attempt: Attempt | None = None
     wait: float = 0.0
     state: bytes | None = None
+    finished: Finished | None = None
 
 
 def backoff(failures: int) -> float:
@@ -94,7 +97,7 @@ class Attempts:
         self._handler = handler
         self._around = surroundings
         self._is_async = is_async(handler.call)
-        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self.worker = f"{socket.gethostname()}:{os.getpid()}"
 
     async def run(self, taken: Taken, state: bytes | None = None) -> Verdict:
         """Run the next attempt of a delivery, whatever the handler does in it.
@@ -134,9 +137,14 @@ class Attempts:
             return self._failed(taken, error, took, expired=True)
         if limited.error is not None:
             return self._failed(taken, limited.error, took)
-        if one.skipped:
-            return Verdict(taken, "skipped")
-        return Verdict(taken, "done", self._attempt(taken, "done", took=took), state=one.state)
+        status: Status = "skipped" if one.skipped else "done"
+        if taken.attempts == 0 and self._handler.window is None:
+            ended = Finished(
+                taken.entry, time.time_ns() // 1_000_000, 0 if one.skipped else round(took * 1e6)
+            )
+            return Verdict(taken, status, state=one.state, finished=ended)
+        attempt = None if one.skipped else self._attempt(taken, "done", took=took)
+        return Verdict(taken, status, attempt, state=one.state)
 
     async def _handle(self, one: Run, taken: Taken, unsaved: bytes | None) -> None:
         handler = self._handler
@@ -211,7 +219,7 @@ class Attempts:
             ended=time.time_ns() // 1_000_000,
             outcome=outcome,
             took=round(took * 1000, 3),
-            worker=self._worker,
+            worker=self.worker,
             error=error,
             traceback=frames,
         )

@@ -7,7 +7,7 @@
 
 local prefix, entry, by_conversation = ARGV[1], ARGV[2], ARGV[4] == '1'
 local event = prefix .. 'event:' .. entry
-if redis.call('EXISTS', event) == 0 or redis.call('HSETNX', event, ARGV[3], '1') == 0 then
+if (#redis.call('XRANGE', KEYS[2], entry, entry) == 0 and redis.call('EXISTS', event) == 0) or redis.call('HSETNX', event, ARGV[3], '1') == 0 then
   return 0
 end
 

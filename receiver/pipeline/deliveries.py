@@ -1,6 +1,7 @@
-"""Deliveries: what became of one event at one handler.
+"""Deliveries: what became of one event at one handler. (`histories.py` reads all that is known of them.)
 
-The hash `receiver:event:<entry>` holds, for each handler, a state (`<status> <attempts> <failures>`)
+One that ends in its first attempt, as nearly all do, is recorded in `finished.py`. Of the others, the hash
+`receiver:event:<entry>` holds, for each handler, a state (`<status> <attempts> <failures>`)
 under the handler's name and one JSON record per attempt under `<handler> <number>`; effects guarded
 by `once` stand under `<handler> once <key>`, calls of `gather` and `cancel` that counted under
 `<handler> call <number>`; `repeats` names the entry that a duplicate repeats; `cancelled` the newest
@@ -19,8 +20,6 @@ from typing import Any, Literal, cast
 import orjson
 
 from receiver.events.parsing import storable
-from receiver.pipeline import keys
-from receiver.pipeline.connection import Client
 
 Status = Literal["waiting", "retrying", "done", "dead", "skipped"]
 Outcome = Literal["done", "failed", "timed out", "cut off", "asked to wait"]
@@ -116,11 +115,3 @@ def read(stored: dict[bytes, bytes]) -> History:
         for handler, status in sorted(states.items())
     )
     return History(tuple(deliveries), repeats, cancelled)
-
-
-async def load(client: Client, entries: list[str]) -> list[History]:
-    """Read what happened to the events at `entries`."""
-    pipeline = client.pipeline(transaction=False)
-    for entry in entries:
-        pipeline.hgetall(keys.event(entry))
-    return [read(stored) for stored in await pipeline.execute()]

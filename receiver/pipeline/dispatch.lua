@@ -1,8 +1,9 @@
 -- Moves a batch of events from the inbox into their lanes, in one step.
 --
--- KEYS  1 the leader's lease  2 cursor  3 lanes  4 stats
+-- KEYS  1 the leader's lease  2 cursor  3 lanes  4 stats  5 routings
 -- ARGV  1 prefix  2 token  3 expected cursor  4 new cursor  5 dedupe window (s)
---       then for each event: entry, identity, n, and n times: handler, lane
+--       6 the routes, where they may have changed, or ''
+--       then for each event: entry, identity, its shard, n, and n lanes
 -- Returns the lanes that were asleep, or false if the caller no longer leads.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then
@@ -12,39 +13,60 @@ if (redis.call('GET', KEYS[2]) or '0-0') ~= ARGV[3] then
   return false
 end
 
-local prefix = ARGV[1]
+local prefix, window = ARGV[1], tonumber(ARGV[5])
+local number = math.floor(redis.call('TIME')[1] / window)
+local this_window = string.format('%sseen:%.0f:', prefix, number)
+local last_window = string.format('%sseen:%.0f:', prefix, number - 1)
+
+-- Returns the first entry that had this identity: this one, or another.
+local function original(entry, identity, shard)
+  local earlier = redis.call('HGET', last_window .. shard, identity)
+  if earlier then
+    return earlier
+  end
+  local seen = this_window .. shard
+  if redis.call('HSETNX', seen, identity, entry) == 0 then
+    return redis.call('HGET', seen, identity)
+  end
+  if redis.call('HLEN', seen) == 1 then
+    redis.call('EXPIRE', seen, 2 * window)
+  end
+  return entry
+end
+
+-- How events were routed can be told from their entries ever after. (pcall: where somebody has set the
+-- cursor back, it can't be told of what is dispatched again, and that is all.)
+if ARGV[6] ~= '' then
+  local last = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1)[1]
+  if not last or last[2][2] ~= ARGV[6] then
+    redis.pcall('XADD', KEYS[5], ARGV[7], 'routes', ARGV[6])
+  end
+end
+
 local queues, order = {}, {}
 local events, duplicates = 0, 0
-local i = 6
+local i = 7
 while i <= #ARGV do
-  local entry, identity, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  i = i + 3
-  local original
-  if identity ~= '' then
-    local seen = prefix .. 'seen:' .. identity
-    if not redis.call('SET', seen, entry, 'NX', 'EX', ARGV[5]) then
-      original = redis.call('GET', seen)
-    end
-  end
+  local entry, identity, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
+  local first = identity == '' and entry or original(entry, identity, ARGV[i + 2])
+  i = i + 4
   events = events + 1
-  if original and original ~= entry then
+  if first ~= entry then
     duplicates = duplicates + 1
-    redis.call('HSET', prefix .. 'event:' .. entry, 'repeats', original)
-    i = i + 2 * n
-  elseif n > 0 then
-    local deliveries = {}
+    redis.call('HSET', prefix .. 'event:' .. entry, 'repeats', first)
+    i = i + n
+  else
     for _ = 1, n do
-      local handler, lane = ARGV[i], ARGV[i + 1]
-      i = i + 2
-      deliveries[#deliveries + 1] = handler
-      deliveries[#deliveries + 1] = 'waiting 0 0'
-      if not queues[lane] then
-        queues[lane] = {}
+      local lane = ARGV[i]
+      i = i + 1
+      local queue = queues[lane]
+      if not queue then
+        queue = {}
+        queues[lane] = queue
         order[#order + 1] = lane
       end
-      table.insert(queues[lane], entry)
+      queue[#queue + 1] = entry
     end
-    redis.call('HSET', prefix .. 'event:' .. entry, unpack(deliveries))
   end
 end
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -34,6 +35,8 @@ LEASE_MS = 5_000
 RENEW = 1.0
 """Seconds between renewals of the lease, and between looks at the routes."""
 AT_ONCE = 500
+SHARDS = 4096
+"""Hashes per dedupe window. Redis keeps small ones, of up to 512 identities, in a quarter of the memory."""
 _BATCH = COLLECTED.encode()
 _REPLAY = keys.REPLAY.encode()
 
@@ -76,6 +79,7 @@ class Dispatcher:
         self._dedupe_window = max(1, round(dedupe_window))
         self._table = RoutingTable(())
         self._published: dict[bytes, bytes] | None = None
+        self._untold = b""  # routes that no batch was dispatched by yet
         self._cursor: str | None = None
         self._leading = False
         self._renewed = 0.0
@@ -162,6 +166,7 @@ class Dispatcher:
         if published != self._published:
             self._published = published
             self._table = RoutingTable(_readable(published))
+            self._untold = self._table.to_json()
             _log.info("routes", handlers=[route.handler for route in self._table.routes])
 
     async def dispatch_once(self, *, block_ms: int | None = None) -> int:
@@ -181,14 +186,14 @@ class Dispatcher:
         last = entries[-1][0].decode()
         woken = await self._dispatch.run(
             self._client,
-            [keys.LEASE, keys.CURSOR, keys.LANES, keys.STATS],
-            [keys.PREFIX, self.token, self._cursor, last, self._dedupe_window, *arguments],
+            [keys.LEASE, keys.CURSOR, keys.LANES, keys.STATS, keys.ROUTINGS],
+            [keys.PREFIX, self.token, self._cursor, last, self._dedupe_window, self._untold, *arguments],
         )
         if woken is None:
             _log.warning("no longer leads")
             self._leading = False
             return 0
-        self._cursor = last
+        self._cursor, self._untold = last, b""
         if woken:
             await asyncio.to_thread(jobs.wake, self._blocking, [lane.decode() for lane in woken])
         return len(entries)
@@ -196,20 +201,19 @@ class Dispatcher:
     def _plan(self, entry: bytes, fields: dict[bytes, bytes]) -> list[Any]:
         """Return one event's part of the script's arguments."""
         if fields.get(b"category") == _BATCH:
-            return [entry, b"", 0]  # it is in its lane already; and no request may pass for one
+            return [entry, b"", 0, 0]  # it is in its lane already; and no request may pass for one
         try:
-            conversation = fields[b"conversation"].decode()
-            routes = self._table.find(fields[b"category"].decode(), fields[b"body"])
-            if _REPLAY in fields:
-                only = Mark.from_json(fields[_REPLAY]).handlers
-                routes = [one for one in routes if only is None or one.handler in only]
-            plan: list[Any] = [entry, fields[b"identity"], len(routes)]
+            conversation, identity = fields[b"conversation"].decode(), fields[b"identity"]
+            only = Mark.from_json(fields[_REPLAY]).handlers if _REPLAY in fields else None
+            routes = self._table.find(fields[b"category"].decode(), fields[b"body"], only)
+            shard = zlib.crc32(identity) % SHARDS
+            return [
+                *(entry, identity, shard, len(routes)),
+                *(lane_of(route.handler, conversation) for route in routes),
+            ]
         except (KeyError, ValueError):  # intake writes no such entry; one written by hand must not stop all
             _log.exception("an inbox entry can't be read, and goes to no handler", entry=entry.decode())
-            return [entry, b"", 0]
-        for route in routes:
-            plan += (route.handler, lane_of(route.handler, conversation))
-        return plan
+            return [entry, b"", 0, 0]
 
     async def _pause(self, seconds: float) -> None:
         if seconds <= 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,6 +21,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from receiver.pipeline import attempts, lanes
 from receiver.pipeline.attempts import Attempts, Verdict
+from receiver.pipeline.deliveries import Status
+from receiver.pipeline.finished import Finished
 from receiver.pipeline.lanes import LEASE_MS, Lane, Operation, Release, Taken
 from receiver.plugins import Handler
 
@@ -76,6 +78,7 @@ class Drain:
         self._held: list[Conversation] = []
         self._overflowing: set[str] = set()
         self._operations: list[Operation] = []
+        self._finished: defaultdict[Status, list[Finished]] = defaultdict(list)
         self._unsaved: dict[str, bytes] = {}  # conversation → its state, which a later turn records
         self._taken = 0
         self._progress = asyncio.Event()
@@ -128,7 +131,7 @@ class Drain:
                 await asyncio.sleep(0)  # lets conversations begin, and quick handlers end
             elif self._running:
                 await self._wait(POLL if want else LEASE_MS / 4000)
-            elif not (self._operations or self._held or self._ready):
+            elif not (self._operations or self._finished or self._held or self._ready):
                 leaving = leaving or self._lane.suspects == "only"
                 left = await self._lane.release(give_way=leaving)
                 if leaving or left.state != "more":
@@ -174,7 +177,7 @@ class Drain:
     async def _wait(self, patience: float) -> None:
         """Wait until something has ended, or for `patience` seconds."""
         self._progress.clear()
-        if self._operations or self._held:
+        if self._operations or self._finished or self._held:
             return
         try:
             async with asyncio.timeout(patience):
@@ -214,7 +217,10 @@ class Drain:
                 if verdict.state is not None:
                     self._unsaved[conversation.name] = verdict.state
                     self._operations.append(lanes.remember(verdict.taken, conversation.name, verdict.state))
-                self._operations.append(lanes.end(verdict.taken, verdict.status, verdict.attempt))
+                if verdict.finished is not None:
+                    self._finished[verdict.status].append(verdict.finished)
+                else:
+                    self._operations.append(lanes.end(verdict.taken, verdict.status, verdict.attempt))
                 if self._of_batches:
                     self._operations.append(lanes.over(verdict.taken))
                 if conversation.waiting and (self._around.stopping or self._slice_is_over()):
@@ -234,6 +240,9 @@ class Drain:
     def _collect_operations(self) -> list[Operation]:
         """Return what has to be recorded, and forget it."""
         operations, self._operations = self._operations, []
+        for status, finished in self._finished.items():
+            operations.append(lanes.finish(status, self._attempts.worker, finished))
+        self._finished.clear()
         for conversation in self._held:
             verdict = conversation.failed
             assert verdict is not None

@@ -44,10 +44,8 @@ end
 local function skip(entries)
   for _, entry in ipairs(entries) do
     local event = prefix .. 'event:' .. entry
-    local state = redis.call('HGET', event, handler)
-    if state then
-      redis.call('HSET', event, handler, 'skipped ' .. string.match(state, ' (%d+ %d+)$'))
-    end
+    local state = redis.call('HGET', event, handler) or 'waiting 0 0'
+    redis.call('HSET', event, handler, 'skipped ' .. string.match(state, ' (%d+ %d+)$'))
   end
 end
 

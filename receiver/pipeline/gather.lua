@@ -1,6 +1,6 @@
 -- Gathers an event under keys, each in its lane, and says which lanes have to be woken for it.
 --
--- KEYS  1 lanes
+-- KEYS  1 lanes  2 inbox
 -- ARGV  1 prefix  2 entry  3 the call's field in the event's hash  4 quiet (ms)  5 longest (ms)
 --       6 most  7 blocked (ms)  then pairs of lane and key, those of one lane together
 -- Returns {lane, due (ms)} for each lane that has to be woken; due is 0 where that is at once.
@@ -10,7 +10,7 @@ local quiet, longest, most, blocked = tonumber(ARGV[4]), tonumber(ARGV[5]), tonu
 local event = prefix .. 'event:' .. entry
 
 -- An attempt that was given up may still run when its event is long gone; else each call counts once.
-if redis.call('EXISTS', event) == 0 or redis.call('HSETNX', event, ARGV[3], '1') == 0 then
+if (#redis.call('XRANGE', KEYS[2], entry, entry) == 0 and redis.call('EXISTS', event) == 0) or redis.call('HSETNX', event, ARGV[3], '1') == 0 then
   return {}
 end
 local time = redis.call('TIME')

@@ -42,7 +42,7 @@ async def gather(
     for part, pairs in _parts(collect, names):
         told = await _GATHER.run(
             client,
-            [keys.LANES],
+            [keys.LANES, keys.INBOX],
             [keys.PREFIX, entry, f"{guard} {part}", *limits(collect.window), keys.BLOCKED, *pairs],
         )
         woken += [(lane.decode(), due) for lane, due in told]

@@ -96,5 +96,5 @@ class Housekeeper:
         return dropped
 
     async def _drop(self, retention: int, most: int) -> int:
-        names = [keys.INBOX, keys.CURSOR, keys.LANES]
+        names = [keys.INBOX, keys.CURSOR, keys.LANES, keys.FINISHED, keys.ROUTINGS]
         return int(await self._trim.run(self._client, names, [keys.PREFIX, retention, most]))

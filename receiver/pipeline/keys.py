@@ -5,8 +5,13 @@
 | receiver:inbox                   | stream | every event that is kept: `FIELDS` of the envelope, `REPLAY`   |
 | receiver:cursor                  | string | the last inbox entry that was dispatched                       |
 | receiver:dispatcher              | string | the leader's fencing token; expires with its lease             |
-| receiver:seen:<identity>         | string | the inbox entry that has this identity; expires                |
-| receiver:event:<entry>           | hash   | the event's deliveries and their attempts (`deliveries.py`)    |
+| receiver:seen:<window>:<shard>   | hash   | identity → the inbox entry that has it, of those that arrived  |
+|                                  |        | in one dedupe window; expires after the next one               |
+| receiver:routings                | stream | under the first inbox entry that was dispatched by them: the   |
+|                                  |        | routes, as a JSON array (`histories.py`)                       |
+| receiver:event:<entry>           | hash   | deliveries of the event that did not end in their first        |
+|                                  |        | attempt, or haven't yet, and their attempts (`deliveries.py`)  |
+| receiver:finished                | stream | the others that have ended, many in a record (`finished.py`)   |
 | receiver:lanes                   | hash   | lanes that hold events: lane → active or resting               |
 | receiver:lane:<lane>:queue       | list   | inbox entries that wait, in order                              |
 | receiver:lane:<lane>:taken       | set    | inbox entries that the running drain has                       |
@@ -47,9 +52,11 @@ CURSOR = PREFIX + "cursor"
 LEASE = PREFIX + "dispatcher"
 LANES = PREFIX + "lanes"
 ROUTES = PREFIX + "routes"
+ROUTINGS = PREFIX + "routings"
 BOTS = PREFIX + "bots"
 DEAD = PREFIX + "dead"
 REVIVED = PREFIX + "revived"
+FINISHED = PREFIX + "finished"
 STATS = PREFIX + "stats"
 
 BLOCKED = 10**15

@@ -7,6 +7,7 @@ takes stays on record until it is settled, so that nothing is lost with its proc
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
@@ -19,6 +20,7 @@ from receiver.events.envelope import Envelope
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.deliveries import Attempt, Status, counts
+from receiver.pipeline.finished import Finished, pack
 from receiver.pipeline.gathering import limits
 from receiver.pipeline.inbox import open_entry
 from receiver.pipeline.routes import handler_of
@@ -68,6 +70,12 @@ class Release:
 
     state: str
     due: float | None = None
+
+
+def finish(status: Status, worker: str, finished: Sequence[Finished]) -> Operation:
+    """These deliveries, at least one and at most a few thousand, are over, after their first attempts."""
+    entries = [one.entry for one in finished]
+    return ("finish", status, worker, pack(finished), len(entries), *entries)
 
 
 def end(taken: Taken, status: Status, attempt: Attempt | None = None) -> Operation:
@@ -196,6 +204,7 @@ class Lane:
                 keys.STATS,
                 keys.DEAD,
                 keys.INBOX,
+                keys.FINISHED,
             ]
             calls.append((self._settle, settled, [*common, *(part for one in operations for part in one)]))
         if want > 0 and self._window is not None:

@@ -7,7 +7,7 @@ and a handler that has vanished from the code keeps getting its deliveries until
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,7 +52,11 @@ class Route:
     @classmethod
     def from_json(cls, stored: bytes) -> Route:
         """Read a published route."""
-        values = orjson.loads(stored)
+        return cls.from_values(orjson.loads(stored))
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Route:
+        """Make a route of the parsed JSON of one."""
         wanted = {name: tuple(value) for name, value in values["filter"].items()}
         return cls(values["handler"], Filter(**wanted))
 
@@ -64,8 +68,17 @@ class RoutingTable:
         self.routes = tuple(sorted(routes, key=lambda route: route.handler))
         self._by_category: dict[str, tuple[Route, ...]] = {}
 
-    def find(self, category: str, body: bytes) -> list[Route]:
-        """Return the routes that want an event of `category` with this body."""
+    def to_json(self) -> bytes:
+        """Return the routes as they are kept beside the events that were dispatched by them."""
+        return b"[%b]" % b",".join(route.to_json() for route in self.routes)
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> RoutingTable:
+        """Read kept routes."""
+        return cls(map(Route.from_values, orjson.loads(stored)))
+
+    def find(self, category: str, body: bytes, only: Collection[str] | None = None) -> list[Route]:
+        """Return the routes that want an event of `category` with this body; of a replay, those of `only`."""
         candidates = self._by_category.get(category)
         if candidates is None:
             candidates = tuple(
@@ -75,6 +88,8 @@ class RoutingTable:
             )
             if len(self._by_category) < 10_000:  # a sender of made-up categories must not fill the memory
                 self._by_category[category] = candidates
+        if only is not None:
+            candidates = tuple(route for route in candidates if route.handler in only)
         if not any(route.reads_bodies for route in candidates):
             return list(candidates)
         data = parse(body)

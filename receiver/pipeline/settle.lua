@@ -1,7 +1,8 @@
 -- Records how attempts ended. What was recorded before (its answer was lost) is passed over.
 --
--- KEYS  1 owner  2 queue  3 taken  4 suspects  5 held  6 stats  7 dead  8 inbox
+-- KEYS  1 owner  2 queue  3 taken  4 suspects  5 held  6 stats  7 dead  8 inbox  9 finished
 -- ARGV  1 prefix  2 lane  3 handler  4 token  5 lease (ms)  then operations:
+--       finish  status worker record n, and n entries    done or skipped in their first attempts
 --       end     entry status attempts failures record    done, skipped or dead: it leaves the lane
 --       retry   entry attempts failures record conversation wait (ms) n, and n entries behind it
 --       remember  entry conversation ttl (s) state    goes before the end of the entry
@@ -29,6 +30,17 @@ local function leave(entry)
     redis.call('SREM', KEYS[4], entry)
   end
   return redis.call('SREM', KEYS[3], entry) == 1
+end
+
+local function finish(status, worker, packed, entries)
+  if some_suspect then
+    redis.call('SREM', KEYS[4], unpack(entries))
+  end
+  local left = redis.call('SREM', KEYS[3], unpack(entries))
+  if left > 0 then
+    redis.call('XADD', KEYS[9], '*', 'handler', handler, 'status', status, 'worker', worker, 'deliveries', packed)
+    counts[status] = (counts[status] or 0) + left
+  end
 end
 
 local function record(entry, status, attempts, failures, attempt)
@@ -96,7 +108,11 @@ end
 local i = 6
 while i <= #ARGV do
   local operation = ARGV[i]
-  if operation == 'end' then
+  if operation == 'finish' then
+    local n = tonumber(ARGV[i + 4])
+    finish(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], {unpack(ARGV, i + 5, i + 4 + n)})
+    i = i + 5 + n
+  elseif operation == 'end' then
     local entry, status = ARGV[i + 1], ARGV[i + 2]
     if leave(entry) then
       record(entry, status, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])

@@ -2,7 +2,7 @@
 -- Nothing is dropped from the first entry on that a lane still holds or has gathered, or that isn't
 -- dispatched yet.
 --
--- KEYS  1 inbox  2 cursor  3 lanes
+-- KEYS  1 inbox  2 cursor  3 lanes  4 finished  5 routings
 -- ARGV  1 prefix  2 retention (ms)  3 how many at the most
 -- Returns how many were dropped.
 
@@ -46,5 +46,14 @@ for _, event in ipairs(found) do
     redis.call('UNLINK', prefix .. 'event:' .. entry)
   end
   redis.call('XDEL', KEYS[1], entry)
+end
+if #found > 0 then
+  -- What is recorded of an event is younger than it; it was routed by the newest routes before it.
+  local oldest = (redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1] or found[#found])[1]
+  redis.call('XTRIM', KEYS[4], 'MINID', string.match(oldest, '^%d+'))
+  local routing = redis.call('XREVRANGE', KEYS[5], oldest, '-', 'COUNT', 1)[1]
+  if routing then
+    redis.call('XTRIM', KEYS[5], 'MINID', routing[1])
+  end
 end
 return #found

@@ -6,6 +6,7 @@ import pytest
 
 from receiver import samples
 from receiver.events import classify
+from receiver.events.identity import digest
 
 MESSAGES = ["message_send", "message_update", "message_delete"]
 
@@ -203,3 +204,11 @@ def test_short():
     named, other = identity(category, read_updates=many), identity(category, read_updates=many[1:])
     assert len(named) <= 200
     assert named != other
+
+
+def test_a_name_is_kept_short():
+    """Whatever its length and its characters, a name is kept as 16 characters; nothing stays nothing."""
+    names = ["m|1", "m|2", "x" * 500, "\ud83d"]
+    assert {len(digest(name)) for name in names} == {16}
+    assert len(set(map(digest, names))) == 4
+    assert digest("") == ""

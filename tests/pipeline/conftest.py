@@ -13,7 +13,7 @@ from receiver import settings
 from receiver.events.envelope import Envelope
 from receiver.intake import new_id
 from receiver.mail.mailer import MailRoom
-from receiver.pipeline import deliveries, keys, routes
+from receiver.pipeline import histories, keys, routes
 from receiver.pipeline.dispatcher import Dispatcher
 from receiver.pipeline.drain import Drain
 from receiver.pipeline.inbox import Inbox
@@ -98,7 +98,7 @@ class Road:
     async def history(self, event_id):
         """Return what happened to an event."""
         entry, _ = await self.inbox.find(event_id)
-        [history] = await deliveries.load(self.client, [entry])
+        [history] = await histories.load(self.client, [entry])
         return history
 
     async def delivery(self, event_id):

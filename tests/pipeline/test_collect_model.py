@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from receiver.errors import Permanent
-from receiver.pipeline import deliveries, keys, routes
+from receiver.pipeline import histories, keys, routes
 from receiver.pipeline.connection import connect
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.plugins import Handlers
@@ -147,7 +147,7 @@ class Collects(RuleBasedStateMachine):
         found = []
         for entry, fields in await self.client.xrange(keys.INBOX):
             if (fields[b"source"], fields[b"conversation"]) == (b"batch", key.encode()):
-                [history] = await deliveries.load(self.client, [entry.decode()])
+                [history] = await histories.load(self.client, [entry.decode()])
                 if history.deliveries[0].status in OPEN:
                     found.append(fields[b"id"].decode())
         return found
@@ -189,7 +189,7 @@ class Collects(RuleBasedStateMachine):
         for event_id, batch in self.model.batches.items():
             if batch.over:
                 continue
-            [history] = await deliveries.load(self.client, [ids[event_id]])
+            [history] = await histories.load(self.client, [ids[event_id]])
             [delivery] = history.deliveries
             if delivery.status not in OPEN:
                 assert (delivery.status == "skipped") == (batch.left == [])

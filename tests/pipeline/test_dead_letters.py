@@ -9,7 +9,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from receiver.errors import SendbirdRefused
-from receiver.pipeline import dead_letters, deliveries, forgetting, keys, routes
+from receiver.pipeline import dead_letters, forgetting, histories, keys, routes
 from receiver.pipeline.dead_letters import Wanted
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.lanes import Lane
@@ -453,7 +453,7 @@ class TestDiscard:
         letters.refused_by_other = set()
         await letters.work()
         [name] = await letters.road.client.zrange(keys.REVIVED, 0, -1)
-        [history] = await deliveries.load(letters.road.client, [name.decode().split()[0]])
+        [history] = await histories.load(letters.road.client, [name.decode().split()[0]])
         assert "done" in [one.status for one in history.deliveries if one.handler == "test.other"]
 
     @pytest.mark.parametrize("act", ["retry", "discard"])

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import redis
@@ -24,6 +25,7 @@ from receiver.pipeline import forgetting, keys, lanes, reaper, routes
 from receiver.pipeline.connection import connect
 from receiver.pipeline.deliveries import Attempt
 from receiver.pipeline.dispatcher import Dispatcher
+from receiver.pipeline.finished import Finished
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.lanes import Lane, Taken, Turn
 from receiver.pipeline.reaper import Reaper
@@ -113,6 +115,25 @@ class Candidate:
         return self.dispatcher._leading and self.task is None
 
 
+class AtOnce(NamedTuple):
+    """A delivery that ended in its first attempt: a turn tells all of these together."""
+
+    status: str
+    entry: str
+
+
+def operations_of(told):
+    """Return the operations of what an owner tells, as a drain gives them to a turn."""
+    at_once = defaultdict(list)
+    operations = []
+    for operation, _ in told:
+        if isinstance(operation, AtOnce):
+            at_once[operation.status].append(Finished(operation.entry, 1, 1))
+        else:
+            operations.append(operation)
+    return [*operations, *(lanes.finish(status, "w", finished) for status, finished in at_once.items())]
+
+
 @dataclass(eq=False)
 class Owner:
     """A drain in slow motion. What has ended stands in `told` until a turn brings it to Redis.
@@ -164,13 +185,16 @@ class Owner:
             state = b"%d" % n
             self.told.append((lanes.remember(taken, name, state), ("remember", n, state)))
             attempt = Attempt(number, 1, "done")
-            self.told.append((lanes.end(taken, "done", attempt), ("end", n, "done", "done")))
+            ended = lanes.end(taken, "done", attempt) if taken.attempts else AtOnce("done", taken.entry)
+            self.told.append((ended, ("end", n, "done", "done")))
         elif outcome == "dead":
             attempt = Attempt(number, 1, "failed")
             self.told.append((lanes.end(taken, "dead", attempt), ("end", n, "dead", "failed")))
         else:
             status = outcome.removeprefix("at once ")
-            self.told.append((lanes.end(taken, status), ("end", n, status, None)))
+            is_first = status == "skipped" and not taken.attempts
+            ended = AtOnce(status, taken.entry) if is_first else lanes.end(taken, status)
+            self.told.append((ended, ("end", n, status, None)))
         if name not in self.given:
             self._forget(name)
 
@@ -293,8 +317,8 @@ class Road(RuleBasedStateMachine):
 
     def outlive(self):
         """The dedupe windows are over."""
-        for identity in IDENTITIES:
-            self.blocking.delete(f"{keys.PREFIX}seen:{identity}")
+        for key in self.blocking.scan_iter(f"{keys.PREFIX}seen:*"):
+            self.blocking.delete(key)
         self.model.remembered.clear()
 
     # Dispatchers.
@@ -530,7 +554,7 @@ class Road(RuleBasedStateMachine):
         enough = [name for name, waiting in owner.given.items() if len(waiting) >= share]
         told = owner.tell(self.numbers)
         owner.last = []
-        operations = [operation for operation, _ in told]
+        operations = operations_of(told)
         enough = [name for name in enough if name in owner.given]  # those that failed have told so
         before = self.seen.lanes[lane]
         still, turn = self.call(owner, owner.lane.turn(operations, want=want, share=share, enough=enough))
@@ -652,7 +676,7 @@ class Road(RuleBasedStateMachine):
         self.record(owner, owner.last)
 
     def record(self, owner, told):
-        still, _ = self.call(owner, owner.lane.turn([one for one, _ in told], want=0, share=1, enough=[]))
+        still, _ = self.call(owner, owner.lane.turn(operations_of(told), want=0, share=1, enough=[]))
         if still:
             self.model.settle(owner.lane.name, [step for _, step in told])
 

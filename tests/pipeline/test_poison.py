@@ -17,7 +17,7 @@ from rq import Worker
 from structlog.testing import capture_logs
 
 from receiver.errors import Fenced
-from receiver.pipeline import deliveries, keys, limits, obituaries, pulse, routes
+from receiver.pipeline import histories, keys, limits, obituaries, pulse, routes
 from receiver.pipeline.attempts import Attempts
 from receiver.pipeline.lanes import Lane, Taken
 from receiver.pipeline.pulse import Pulse, Stillness
@@ -178,7 +178,7 @@ async def test_what_ends_its_worker_is_found_out(kitchen):
         assert first == sorted(first)
     assert sorted(took.values())[len(took) // 2] < 3
     for entry, _ in await kitchen.road.inbox.latest(1000):
-        [history] = await deliveries.load(kitchen.road.client, [entry])
+        [history] = await histories.load(kitchen.road.client, [entry])
         assert all(one.status == "done" for one in history.deliveries if one.handler == "poison.well")
 
 
@@ -490,7 +490,7 @@ async def test_only_what_a_worker_had_alone_is_blamed(road, blocking, count):
         assert await road.client.zcard(keys.lane(name, "held")) == (count == 1)
     assert await road.client.exists(keys.dangerous("test.h")) == (count == 1)
     for entry, _ in await road.inbox.latest(10):
-        [history] = await deliveries.load(road.client, [entry])
+        [history] = await histories.load(road.client, [entry])
         [attempt] = history.deliveries[0].attempts
         assert attempt.error == 'the worker died while it had this event: killed by "x"'
 
