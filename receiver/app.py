@@ -1,29 +1,24 @@
-"""The ASGI application: routes to status codes, and the lifespan that holds its connections.
-
-An event's road begins here: read the body, let intake judge it, store it, answer.
-"""
+"""The ASGI application: what a receiver process holds, its routes, and the lifespan of its connections."""
 
 from __future__ import annotations
 
-import time
-import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import orjson
-import structlog
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from receiver import body, logs, metrics, settings, signature
+from receiver import body, garbage, logs, metrics, settings, signature
 from receiver.bot_tokens import BotTokens
-from receiver.errors import NotStored, Rejected, SendbirdError
+from receiver.endpoint import Endpoint, Front, Judge, refusal
+from receiver.errors import NotStored, SendbirdError
 from receiver.events.envelope import Envelope
 from receiver.intake import Intake, unknown_path
 from receiver.mail.pages import UnsubscribePages
@@ -33,16 +28,8 @@ from receiver.pipeline import keys
 from receiver.pipeline.connection import connect
 from receiver.pipeline.inbox import Inbox
 from receiver.pipeline.storage import Storage
-from receiver.seldom import Seldom
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
-
-Judge = Callable[[Scope, bytes], Awaitable[Envelope]]
-
-WORTH_TELLING = ("bad_signature", "unsigned", "too_large", "too_slow")
-"""Refusals that a wrong setting causes, and whose text holds nothing that a stranger has chosen."""
-
-_log = structlog.get_logger("receiver.app")
 
 
 class Receiver:
@@ -78,7 +65,7 @@ class Receiver:
 
     async def judge_unsigned_webhook(self, scope: Scope, content: bytes) -> Envelope:
         """Judge a webhook whose URL holds the secret."""
-        return self.intake.unsigned_webhook(scope["path_params"]["secret"], content)
+        return self.intake.unsigned_webhook(scope["path"].rpartition("/")[2], content)
 
     async def judge_bot_callback(self, scope: Scope, content: bytes) -> Envelope:
         """Judge a bot callback."""
@@ -123,8 +110,8 @@ class Receiver:
         """What Prometheus reads. While Redis is away, what this process itself knows."""
         with suppress(NotStored):  # the file can't be read, which the log says
             events, size = await self.storage.spooled()
-            self.metrics.spool_events.set(events)
-            self.metrics.spool_bytes.set(size)
+            self.metrics.spool_events = events
+            self.metrics.spool_bytes = size
         try:
             length = await self.inbox.length()
             lanes = int(await self.client.hlen(keys.LANES))
@@ -134,80 +121,6 @@ class Receiver:
         stats = {name.decode(): int(value) for name, value in stored.items()}
         page = metrics.render(self.metrics, length, lanes, stats)
         return Response(page, media_type=metrics.CONTENT_TYPE)
-
-
-class Endpoint:
-    """One POST route: a bare ASGI application, since every event passes it."""
-
-    def __init__(self, receiver: Receiver, path: str, judge: Judge) -> None:
-        self._receiver = receiver
-        self._path = path
-        self._seldom = Seldom()
-        self._judge = judge
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        config = self._receiver.config
-        try:
-            content = await body.read(
-                receive, scope["headers"], limit=config.max_body, patience=config.body_timeout
-            )
-            arrived = time.perf_counter()
-            envelope = await self._judge(scope, content)
-            stored = await self._receiver.storage.append(envelope)
-        except ClientDisconnect:
-            self._count("disconnected")
-        except Rejected as rejected:
-            self._count(rejected.code, rejected.message if rejected.code in WORTH_TELLING else "")
-            unread = rejected.status in (408, 413)
-            await _answer(send, rejected.status, _refusal(rejected.code, rejected.message), close=unread)
-        except NotStored as error:
-            self._count("not_stored")
-            retry_after = str(error.retry_after).encode()
-            await _answer(
-                send, 503, _refusal("not_stored", str(error)), extra=[(b"retry-after", retry_after)]
-            )
-        except Exception as error:  # a defect of ours: the sender is told so, and tries again
-            self._count("error")
-            frames = traceback.extract_tb(error.__traceback__)
-            # Where, but not what it says: that may quote the body or a token.
-            places = [f"{frame.filename}:{frame.lineno}" for frame in frames]
-            _log.error("a request failed", path=self._path, error=type(error).__name__, at=places)
-            message = "The receiver failed at this request, and has logged where. Nothing says it was stored."
-            await _answer(send, 500, _refusal("internal", message))
-        else:
-            self._receiver.metrics.stored.observe(time.perf_counter() - arrived)
-            self._count("accepted")
-            await _answer(send, 200, {"accepted": True, "id": envelope.id, "stored": stored})
-
-    def _count(self, outcome: str, message: str = "") -> None:
-        """Count a request; say why one is refused, once a minute for each reason."""
-        self._receiver.metrics.requests.labels(self._path, outcome).inc()
-        if message and self._seldom(outcome):
-            _log.warning("requests are refused", path=self._path, code=outcome, why=message)
-
-
-async def _answer(
-    send: Send,
-    status: int,
-    content: dict[str, Any],
-    *,
-    close: bool = False,
-    extra: list[tuple[bytes, bytes]] | None = None,
-) -> None:
-    encoded = orjson.dumps(content)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(encoded)).encode()),
-        *(extra or ()),
-    ]
-    if close:  # the rest of the body is still on its way, and nobody will read it
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": encoded})
-
-
-def _refusal(code: str, message: str) -> dict[str, Any]:
-    return {"error": True, "code": code, "message": message}
 
 
 def _json(status: int, content: dict[str, Any]) -> Response:
@@ -220,16 +133,16 @@ async def _explain(request: Request, error: Exception) -> Response:
         allowed = (error.headers or {}).get("Allow", "")
         wanted = "POST" if "POST" in allowed else "GET"
         message = f"{request.method} is not understood here. Send a {wanted}."
-        refusal = _refusal("method_not_allowed", message)
+        told = refusal("method_not_allowed", message)
     else:
         rejected = unknown_path()
-        refusal = _refusal(rejected.code, rejected.message)
-    response = _json(error.status_code, refusal)
+        told = refusal(rejected.code, rejected.message)
+    response = _json(error.status_code, told)
     response.headers.update(error.headers or {})
     return response
 
 
-def create(config: Settings | None = None) -> Starlette:
+def create(config: Settings | None = None) -> Front:
     """Return the application; the settings are read if none are given. (uvicorn calls this factory.)
 
     Raises:
@@ -238,6 +151,7 @@ def create(config: Settings | None = None) -> Starlette:
     if config is None:
         config = settings.load()
         logs.configure(config.log_format)
+        garbage.settle()
     receiver = Receiver(config)
 
     @asynccontextmanager
@@ -251,14 +165,22 @@ def create(config: Settings | None = None) -> Starlette:
             stack.push_async_callback(receiver.storage.close)
             yield
 
-    def post(path: str, judge: Judge) -> Route:
-        return Route(path, Endpoint(receiver, path, judge), methods=["POST"])
+    def endpoint(path: str, judge: Judge) -> Endpoint:
+        return Endpoint(
+            path,
+            judge,
+            receiver.storage,
+            receiver.metrics,
+            limit=config.max_body,
+            patience=config.body_timeout,
+        )
 
-    app = Starlette(
+    webhook = endpoint("/sendbird/webhook", receiver.judge_webhook)
+    unsigned_webhook = endpoint("/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook)
+    bot = endpoint("/sendbird/bot", receiver.judge_bot_callback)
+    others = Starlette(
         routes=[
-            post("/sendbird/webhook", receiver.judge_webhook),
-            post("/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook),
-            post("/sendbird/bot", receiver.judge_bot_callback),
+            *(Route(one.path, one, methods=["POST"]) for one in (webhook, unsigned_webhook, bot)),
             Route("/healthz", receiver.healthz),
             Route("/readyz", receiver.readyz),
             Route("/metrics", receiver.show_metrics),
@@ -267,5 +189,6 @@ def create(config: Settings | None = None) -> Starlette:
         exception_handlers={HTTPException: _explain},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False
-    return app
+    others.router.redirect_slashes = False
+    direct = {webhook.path: webhook, "/sendbird/webhook/": unsigned_webhook, bot.path: bot}
+    return Front(direct, others)

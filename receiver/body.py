@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from types import coroutine
+from typing import Any
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from receiver.errors import Rejected
 
@@ -31,29 +33,55 @@ async def read(
     announced = header(headers, b"content-length")
     if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
         raise _too_large(limit)
+    steps = receive().__await__()
+    try:
+        waits_for = next(steps)
+    except StopIteration as arrived:  # the usual case: it is all there, and no clock is needed
+        message: Message = arrived.value
+        if not message.get("more_body", False):
+            return _add(message, 0, limit)
+        first = None
+    else:
+        first = _go_on(steps, waits_for)
     try:
         async with asyncio.timeout(patience):
-            return await _read(receive, limit)
+            if first is not None:
+                message = await first
+            return await _read_on(message, receive, limit)
     except TimeoutError:
         raise Rejected(
             408, "too_slow", f"The body did not arrive within {patience:g} s (RECEIVER_BODY_TIMEOUT)."
         ) from None
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
+@coroutine
+def _go_on(steps: Generator[Any, Any, Message], waits_for: Any) -> Generator[Any, Any, Message]:
+    """Await what has been begun, and has asked to wait already."""
+    try:
+        yield waits_for
+        return (yield from steps)
+    finally:
+        steps.close()
+
+
+async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
+    chunks = [_add(message, 0, limit)]
+    size = len(chunks[0])
+    while message.get("more_body", False):
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.append(_add(message, size, limit))
+        size += len(chunks[-1])
+    return b"".join(chunks)
+
+
+def _add(message: Message, size: int, limit: int) -> bytes:
+    """Return the piece of a body that `message` brings, behind `size` bytes of it."""
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    piece: bytes = message.get("body", b"")
+    if size + len(piece) > limit:
+        raise _too_large(limit)
+    return piece
 
 
 def _too_large(limit: int) -> Rejected:

@@ -8,7 +8,7 @@ stored all the same.
 from __future__ import annotations
 
 import hmac
-import secrets
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from receiver.events.parsing import NotJSON, parse, storable
 
 def new_id(received: int) -> str:
     """Return a new event id: 12 hex digits of the time of receipt (ms), and 12 of chance."""
-    return f"{received:012x}{secrets.randbits(48):012x}"
+    return f"{received:012x}{os.urandom(6).hex()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,47 +1,67 @@
 """What `/metrics` tells Prometheus. Labels never hold what a stranger has chosen.
 
 Requests are counted by process: with `receiver serve --workers N`, a page shows those of one of the N.
+They are counted in plain numbers, of which samples are made when the page is asked for: what a counter of
+prometheus_client costs each time is felt where each request has 20 microseconds.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Seconds: the buckets of the time that storing takes."""
 _DELIVERY_STATES = ("done", "retrying", "dead", "skipped")
 
 
-class IntakeMetrics:
+class IntakeMetrics(Collector):
     """What one receiver process knows: its requests, and its spool."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """By path and outcome."""
+        self.spool_events = 0
+        self.spool_bytes = 0
+        self._stored = [0] * (len(_BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def stored(self, seconds: float) -> None:
+        """Count an event that took so long to store."""
+        self._stored[bisect_left(_BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def collect(self) -> list[Metric]:
+        requests = CounterMetricFamily(
             "receiver_requests",
             "Requests to the process that tells this, by path and outcome.",
-            ("path", "outcome"),
-            registry=self.registry,
+            labels=("path", "outcome"),
         )
-        self.stored = Histogram(
+        for labels, count in self.requests.items():
+            requests.add_metric(labels, count)
+        seconds = HistogramMetricFamily(
             "receiver_store_seconds",
             "From the whole body's arrival until the event is stored, in the process that tells this.",
-            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
-            registry=self.registry,
         )
-        self.spool_events = Gauge(
-            "receiver_spool_events",
-            "Events that wait in the spool of this machine.",
-            registry=self.registry,
-        )
-        self.spool_bytes = Gauge(
-            "receiver_spool_bytes",
-            "Bytes on disk of the spool of this machine.",
-            registry=self.registry,
-        )
+        bounds = (*map(str, _BOUNDS), "+Inf")
+        seconds.add_metric([], list(zip(bounds, accumulate(self._stored), strict=True)), self._seconds)
+        return [
+            requests,
+            seconds,
+            GaugeMetricFamily(
+                "receiver_spool_events", "Events that wait in the spool of this machine.", self.spool_events
+            ),
+            GaugeMetricFamily(
+                "receiver_spool_bytes", "Bytes on disk of the spool of this machine.", self.spool_bytes
+            ),
+        ]
 
 
 class _Pipeline(Collector):
@@ -52,15 +72,7 @@ class _Pipeline(Collector):
         self._lanes = lanes
         self._stats = stats
 
-    def collect(self) -> list[GaugeMetricFamily | CounterMetricFamily]:
-        length = GaugeMetricFamily("receiver_inbox_events", "Events in the inbox, finished ones included.")
-        length.add_metric([], self._inbox_length)
-        lanes = GaugeMetricFamily("receiver_lanes", "Lanes that hold events.")
-        lanes.add_metric([], self._lanes)
-        dispatched = CounterMetricFamily("receiver_dispatched_events", "Events moved into lanes.")
-        dispatched.add_metric([], self._stats.get("dispatched", 0))
-        repeated = CounterMetricFamily("receiver_repeated_events", "Events that repeat an earlier one.")
-        repeated.add_metric([], self._stats.get("repeated", 0))
+    def collect(self) -> list[Metric]:
         attempts = CounterMetricFamily(
             "receiver_attempts", "Attempts by handler and how they ended.", labels=("handler", "outcome")
         )
@@ -68,16 +80,37 @@ class _Pipeline(Collector):
             state, _, handler = name.partition(" ")
             if state in _DELIVERY_STATES:
                 attempts.add_metric([handler, state], value)
-        return [length, lanes, dispatched, repeated, attempts]
+        return [
+            GaugeMetricFamily(
+                "receiver_inbox_events", "Events in the inbox, finished ones included.", self._inbox_length
+            ),
+            GaugeMetricFamily("receiver_lanes", "Lanes that hold events.", self._lanes),
+            CounterMetricFamily(
+                "receiver_dispatched_events",
+                "Events moved into lanes.",
+                self._stats.get("dispatched", 0),
+            ),
+            CounterMetricFamily(
+                "receiver_repeated_events",
+                "Events that repeat an earlier one.",
+                self._stats.get("repeated", 0),
+            ),
+            attempts,
+        ]
 
 
 def render(intake: IntakeMetrics, inbox_length: int, lanes: int, stats: Mapping[str, int]) -> bytes:
     """Return the page that Prometheus reads."""
-    registry = CollectorRegistry()
-    registry.register(_Pipeline(inbox_length, lanes, stats))
-    return render_intake(intake) + generate_latest(registry)
+    return _render(intake, _Pipeline(inbox_length, lanes, stats))
 
 
 def render_intake(intake: IntakeMetrics) -> bytes:
     """Return the part of the page that needs no Redis."""
-    return generate_latest(intake.registry)
+    return _render(intake)
+
+
+def _render(*collectors: Collector) -> bytes:
+    registry = CollectorRegistry()
+    for one in collectors:
+        registry.register(one)
+    return generate_latest(registry)

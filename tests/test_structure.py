@@ -18,7 +18,7 @@ FACE = "receiver"
 
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
-    ("errors", "effects", "children", "private", "seldom", "mail_address", "smtp_url"),
+    ("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
     ("setting_types", "setting_sources"),
     ("settings", "logs", "metrics", "signature", "calls", "body", "embedded"),
     ("events", "sendbird", "mail"),
@@ -29,7 +29,7 @@ FLOORS = (
     (FACE,),
     ("discovery",),
     ("pipeline", "intake", "bot_tokens", "sandbox"),
-    ("inspector",),
+    ("inspector", "endpoint"),
     ("app",),
     ("testing",),
     ("cli",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -70,7 +69,7 @@ def _unwrap(data: dict[str, Any]) -> Envelope:
     envelope = _intake.vouched(orjson.dumps(data["body"]), cast("Source | None", source))
     if "received" not in data:
         return envelope
-    return replace(envelope, received=_milliseconds(data["received"]))
+    return envelope._replace(received=_milliseconds(data["received"]))
 
 
 def _milliseconds(value: Any) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Source = Literal["webhook", "bot", "desk", "batch"]
 """Where it came from: three kinds of requests, or a collect that has closed a batch."""
@@ -11,13 +10,14 @@ BATCH: Final = "batch"
 """The source of batches: their conversation is the key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """An accepted request: the raw body, and the little that the road needs to know of it.
 
     `received` is the time of receipt, in milliseconds since the epoch. `identity` names the thing
     that happened (a repeat has the same one); it is empty where the body carries none. `replay_of` is
     the id of the event that this one replays.
+
+    (A tuple, since one is made for every request: a frozen dataclass takes three times as long.)
     """
 
     id: str
@@ -26,5 +26,8 @@ class Envelope:
     conversation: str
     identity: str
     received: int
-    body: bytes = field(repr=False)  # chat text stays out of logs
+    body: bytes
     replay_of: str | None = None
+
+    def __repr__(self) -> str:  # chat text stays out of logs
+        return f"Envelope(id={self.id!r}, source={self.source!r}, category={self.category!r})"

@@ -9,9 +9,16 @@ from typing import Any, TypeAlias
 
 import redis
 import redis.asyncio
-from redis.asyncio.connection import BlockingConnectionPool
+from redis.asyncio.connection import (
+    BlockingConnectionPool,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
@@ -20,26 +27,60 @@ Client: TypeAlias = Any
 bytes or str, and whether it is awaited.)"""
 
 
+class _Packing:
+    """Packs commands in C. redis-py's blocking connections do so, its asynchronous ones don't."""
+
+    _serializer = HiredisRespSerializer()
+
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        """Return a command's bytes."""
+        packed: list[bytes] = self._serializer.pack(*arguments)
+        return packed
+
+
+class _Tcp(_Packing, Connection):
+    pass
+
+
+class _Tls(_Packing, SSLConnection):
+    pass
+
+
+class _Unix(_Packing, UnixDomainSocketConnection):
+    pass
+
+
+_PACKING = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+
+
 def connect(url: str, *, timeout: float = 5.0) -> Client:
     """Return a client for use on an event loop. A command fails after `timeout` seconds, once.
 
     It is for a few commands at once: redis-py's pool ends at 100 connections, with an error.
     """
-    return redis.asyncio.Redis.from_url(
-        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0)
+    return _client(
+        ConnectionPool.from_url(
+            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0)
+        )
     )
 
 
 def connect_many(url: str, *, timeout: float = 5.0, connections: int = 64) -> Client:
     """Return a client for any number of commands at once, which wait for one of `connections`."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=None,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=AsyncRetry(NoBackoff(), 0),
+    return _client(
+        BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=None,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=AsyncRetry(NoBackoff(), 0),
+        )
     )
+
+
+def _client(pool: ConnectionPool) -> Client:
+    pool.connection_class = _PACKING[pool.connection_class]
     return redis.asyncio.Redis.from_pool(pool)
 
 

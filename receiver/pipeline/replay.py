@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from receiver.errors import ReceiverError
 from receiver.events.envelope import BATCH, Envelope
@@ -84,7 +84,7 @@ class Chosen:
         """Return the event as it is appended: when it was received stays."""
         of = self.envelope.replay_of or self.envelope.id
         mark = Mark(of, self.handlers if self.only else None)
-        return replace(self.envelope, id=event_id, identity="", replay_of=of), mark
+        return self.envelope._replace(id=event_id, identity="", replay_of=of), mark
 
 
 @dataclass(slots=True)

@@ -23,6 +23,8 @@ GROUP_BYTES = 8 * 2**20
 """Events, and bytes of their bodies, that are appended at once."""
 REMEMBERED = 30 * 86_400
 """Seconds after its last group that Redis forgets a writer: a spool may wait that long to be emptied."""
+_FIELDS = len(keys.FIELDS)
+"""An envelope begins with the fields that are stored, in their order."""
 _fence = Script("fence")
 
 
@@ -75,19 +77,13 @@ class Writer:
             Fenced: this writer was fenced off, and nothing was stored.
             RedisError, OSError: there was no answer: `fence` tells whether it was stored.
         """
-        arguments: list[Any] = [group, REMEMBERED, self.limit, len(keys.FIELDS) + bool(marks)]
-        for number, one in enumerate(envelopes):
-            arguments += (
-                one.id,
-                one.source,
-                one.category,
-                one.conversation,
-                one.identity,
-                one.received,
-                one.body,
-            )
-            if marks:
-                arguments.append(marks[number])
+        arguments: list[Any] = [group, REMEMBERED, self.limit, _FIELDS + bool(marks)]
+        if marks:
+            for one, mark in zip(envelopes, marks, strict=True):
+                arguments += (*one[:_FIELDS], mark)
+        else:
+            for one in envelopes:
+                arguments += one[:_FIELDS]
         try:
             result = await self._append.run(self._client, [keys.INBOX, keys.writer(self.name)], arguments)
         except ResponseError as error:

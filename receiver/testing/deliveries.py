@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -172,4 +172,4 @@ def renewed(envelope: Envelope) -> Envelope:
     """Return an envelope of the same request, received once more."""
     event_id = new_id(envelope.received)
     conversation = event_id if envelope.conversation == envelope.id else envelope.conversation
-    return replace(envelope, id=event_id, conversation=conversation)
+    return envelope._replace(id=event_id, conversation=conversation)

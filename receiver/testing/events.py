@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 import orjson
@@ -80,7 +79,7 @@ def make_event(kind: Kind, /, **options: Any) -> Event:
     event = open_body(_make_body(kind, received, options), received)
     if replay_of is None:
         return event
-    return open_event(replace(envelope_of(event), identity="", replay_of=replay_of))
+    return open_event(envelope_of(event)._replace(identity="", replay_of=replay_of))
 
 
 def make_request(event: Event | Kind, /, *, token: str | None = None, **options: Unpack[Options]) -> Request:
@@ -143,7 +142,7 @@ def open_body(body: Json, received: int) -> Event:
         envelope = _intake.webhook(sign(API_TOKEN.encode(), content), content)
     event_id = new_id(received)
     conversation = event_id if envelope.conversation == envelope.id else envelope.conversation
-    return open_event(replace(envelope, id=event_id, received=received, conversation=conversation))
+    return open_event(envelope._replace(id=event_id, received=received, conversation=conversation))
 
 
 def envelope_of(event: Event) -> Envelope:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -154,4 +153,4 @@ def test_replay_of():
     """A replayed event names the one that it replays; others name none."""
     envelope = Envelope("e1", "webhook", "user:block", "u", "", 0, b"{}")
     assert Event(envelope).replay_of is None
-    assert Event(replace(envelope, replay_of="e0")).replay_of == "e0"
+    assert Event(envelope._replace(replay_of="e0")).replay_of == "e0"
