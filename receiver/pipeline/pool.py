@@ -19,6 +19,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool, run_worker
 
+from receiver import garbage
 from receiver.children import die_with_parent
 from receiver.pipeline import lifespans, limits, obituaries, routes
 from receiver.pipeline.connection import connect, connect_blocking
@@ -89,6 +90,7 @@ class Pool(WorkerPool):
         """
         os.register_at_fork(after_in_child=die_with_parent())
         os.register_at_fork(after_in_child=_end_when_told)
+        garbage.settle()
         self.start(logging_level="WARNING")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # one more, while the interpreter ends
