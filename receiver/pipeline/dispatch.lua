@@ -4,7 +4,8 @@
 -- ARGV  1 prefix  2 token  3 expected cursor  4 new cursor  5 dedupe window (s)
 --       6 the routes, where they may have changed, or ''
 --       then for each event: entry, identity, its shard, n, and n lanes
--- Returns the lanes that were asleep, or false if the caller no longer leads.
+-- Returns the lanes that were asleep, or false if the caller no longer leads. For those whose drains
+-- linger, the bell rings.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then
   return false
@@ -70,16 +71,21 @@ while i <= #ARGV do
   end
 end
 
-local woken = {}
+local woken, rung = {}, {}
 for _, lane in ipairs(order) do
   local key, entries = prefix .. 'lane:' .. lane .. ':queue', queues[lane]
   for first = 1, #entries, 1000 do
     redis.call('RPUSH', key, unpack(entries, first, math.min(first + 999, #entries)))
   end
-  if redis.call('HGET', KEYS[3], lane) ~= 'active' then
+  local state = redis.call('HGET', KEYS[3], lane)
+  if state ~= 'active' then
     redis.call('HSET', KEYS[3], lane, 'active')
-    woken[#woken + 1] = lane
+    local to_call = state == 'lingering' and rung or woken
+    to_call[#to_call + 1] = lane
   end
+end
+if #rung > 0 then
+  redis.call('PUBLISH', prefix .. 'bell', table.concat(rung, '\n'))
 end
 redis.call('SET', KEYS[2], ARGV[4])
 redis.call('HINCRBY', KEYS[4], 'dispatched', events)

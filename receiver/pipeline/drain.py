@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +35,12 @@ POLL = 0.05
 """Seconds between looks into the lane while handlers run: it may have events of other conversations."""
 SHARE = 16
 """Events of one conversation that a drain has at once: a busy channel must not fill the window."""
+PACE = 0.02
+"""Seconds between turns that bring little: each costs as much as some ten events."""
+FULL = 64
+"""Events in a turn from which on the next one follows at once."""
+LINGER = 1.0
+"""Seconds that a drain waits at its empty lane: a new one costs as much as some hundred events."""
 ABANDONS_WITHIN = 60.0
 """Seconds that a drain which lost Redis goes on trying to give back what it has."""
 
@@ -65,11 +72,13 @@ class Drain:
     """One drain of one lane."""
 
     def __init__(self, lane: Lane, handler: Handler, surroundings: Surroundings) -> None:
+        self.lane = lane.name
         self.suspect_waits = False
         self._lane = lane
         self._around = surroundings
         self._concurrency = handler.concurrency
         self._of_batches = handler.window is not None
+        self._may_linger = not (surroundings.alone or self._of_batches or lane.suspects == "only")
         self._ordered = handler.order is not None
         self._attempts = Attempts(handler, surroundings)
         self._conversations: dict[str, Conversation] = {}
@@ -82,7 +91,9 @@ class Drain:
         self._unsaved: dict[str, bytes] = {}  # conversation → its state, which a later turn records
         self._taken = 0
         self._progress = asyncio.Event()
-        self._renewed = self._slice_end = 0.0
+        self._call = asyncio.Event()
+        self._lingers = False
+        self._renewed = self._slice_end = self._next_turn = 0.0
 
     async def begin(self) -> bool:
         """Become the lane's owner; tell whether that worked, or another drain lives."""
@@ -110,8 +121,9 @@ class Drain:
             await self._end_attempts()
 
     def wake(self) -> None:
-        """Make the drain look at `stopping` at once."""
+        """Make the drain look at once at `stopping`, or into the lane where it lingers."""
         self._progress.set()
+        self._call.set()
 
     async def _run(self) -> Release:
         while True:
@@ -122,6 +134,10 @@ class Drain:
                 self._give_back()
             else:
                 self._start_ready()
+            early = 0.0 if leaving else self._next_turn - time.monotonic()
+            if early > 0:
+                await self._wait(early)
+                continue
             operations = self._collect_operations()
             want = 0 if leaving else self._room()
             came = False
@@ -129,13 +145,14 @@ class Drain:
                 came = await self._turn(operations, want)
             if came:
                 await asyncio.sleep(0)  # lets conversations begin, and quick handlers end
-            elif self._running:
+            elif self._running and not self._has_ended():
                 await self._wait(POLL if want else LEASE_MS / 4000)
-            elif not (self._operations or self._finished or self._held or self._ready):
+            elif not (self._running or self._has_ended() or self._ready or await self._is_called()):
                 leaving = leaving or self._lane.suspects == "only"
                 left = await self._lane.release(give_way=leaving)
                 if leaving or left.state != "more":
                     return left
+                self._next_turn = 0.0
                 await asyncio.sleep(0)
 
     def _leaving(self) -> bool:
@@ -159,13 +176,18 @@ class Drain:
         """Record and take; tell whether events came."""
         enough = [one.name for one in self._conversations.values() if len(one.waiting) >= SHARE]
         saving = dict(self._unsaved)
-        batch = await self._lane.turn(operations, want=want, share=SHARE, enough=enough)
+        linger = self._may_linger and not (self._running or self._ready)
+        self._call.clear()
+        batch = await self._lane.turn(operations, want=want, share=SHARE, enough=enough, linger=linger)
         for name, state in saving.items():
             if self._unsaved.get(name) is state:
                 del self._unsaved[name]
         self._renewed = time.monotonic()
+        is_full = batch.overflowing or self._overflowing or len(batch.events) >= FULL
+        self._next_turn = 0.0 if self._around.alone or is_full else self._renewed + PACE
         self._receive(batch.events)
         self.suspect_waits = batch.suspect_waits or self.suspect_waits
+        self._lingers = batch.lingers
         for name in batch.overflowing:
             if name in self._conversations:
                 self._overflowing.add(name)
@@ -174,16 +196,27 @@ class Drain:
         self._start_ready()
         return bool(batch.events)
 
+    def _has_ended(self) -> bool:
+        """Whether something has to be recorded."""
+        return bool(self._operations or self._finished or self._held)
+
     async def _wait(self, patience: float) -> None:
-        """Wait until something has ended, or for `patience` seconds."""
+        """Wait until something ends, or for `patience` seconds."""
         self._progress.clear()
-        if self._operations or self._finished or self._held:
-            return
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._progress.wait()
-        except TimeoutError:
-            return
+
+    async def _is_called(self) -> bool:
+        """Where the drain lingers, wait for the bell; tell whether it has rung."""
+        if not self._lingers:
+            return False
+        self._lingers = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._call.wait()
+        self._next_turn = 0.0
+        return self._call.is_set()
 
     def _receive(self, events: Iterable[Taken]) -> None:
         """Put what was taken into its conversations."""

@@ -12,7 +12,8 @@
 | receiver:event:<entry>           | hash   | deliveries of the event that did not end in their first        |
 |                                  |        | attempt, or haven't yet, and their attempts (`deliveries.py`)  |
 | receiver:finished                | stream | the others that have ended, many in a record (`finished.py`)   |
-| receiver:lanes                   | hash   | lanes that hold events: lane → active or resting               |
+| receiver:lanes                   | hash   | lanes with events: lane → active or resting; and lanes whose   |
+|                                  |        | drains wait a moment for more: lane → lingering                |
 | receiver:lane:<lane>:queue       | list   | inbox entries that wait, in order                              |
 | receiver:lane:<lane>:taken       | set    | inbox entries that the running drain has                       |
 | receiver:lane:<lane>:suspects    | set    | entries that a dead drain had: they are run one at a time      |
@@ -42,6 +43,8 @@
 |                                  |        | expires                                                        |
 | receiver:dangerous:<handler>     | string | one of its events has killed a worker lately; expires          |
 | receiver:stats                   | hash   | counters                                                       |
+
+The channel receiver:bell has the names of lanes that got events while their drains lingered (`bell.py`).
 """
 
 from __future__ import annotations
@@ -51,6 +54,7 @@ INBOX = PREFIX + "inbox"
 CURSOR = PREFIX + "cursor"
 LEASE = PREFIX + "dispatcher"
 LANES = PREFIX + "lanes"
+BELL = PREFIX + "bell"
 ROUTES = PREFIX + "routes"
 ROUTINGS = PREFIX + "routings"
 BOTS = PREFIX + "bots"

@@ -31,7 +31,7 @@ STATE_LIVES = 30 * 86_400
 CLOSED_AT_ONCE = 20_000
 """Events, about, whose batches close in one turn: Redis does nothing else meanwhile."""
 LOST_REDIS = "the worker lost Redis while it had this event"
-PARTS = ("queue", "taken", "suspects", "held", "owner", "gathering", "closed", "kept")
+PARTS = ("owner", "queue", "taken", "suspects", "held", "gathering", "closed", "kept")
 TURN = ("settle", "close", "take")
 """The scripts of a turn, in their order."""
 Operation = tuple[Any, ...]
@@ -56,12 +56,14 @@ class Taken:
 class Turn:
     """What one turn gave. `overflowing` conversations have more, which waits until they are resumed.
 
-    Where `suspect_waits`, the next event is one, and is for a drain that takes them.
+    Where `suspect_waits`, the next event is one, and is for a drain that takes them. Where the drain
+    `lingers`, there is nothing in the lane, and the bell will ring for it.
     """
 
     events: list[Taken]
     overflowing: list[str]
     suspect_waits: bool = False
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +168,7 @@ class Lane:
         return int(
             await self._begin.run(
                 self._client,
-                [
-                    key["owner"],
-                    key["queue"],
-                    key["taken"],
-                    key["suspects"],
-                    key["held"],
-                    keys.LANES,
-                    keys.INBOX,
-                ],
+                [*(key[part] for part in PARTS[:5]), keys.LANES, keys.INBOX],
                 [
                     *(keys.PREFIX, self.name, self.handler, self.token, LEASE_MS),
                     *(abandon, self._ordered),
@@ -182,11 +176,20 @@ class Lane:
             )
         )
 
-    async def turn(self, operations: list[Operation], *, want: int, share: int, enough: list[str]) -> Turn:
+    async def turn(
+        self,
+        operations: list[Operation],
+        *,
+        want: int,
+        share: int,
+        enough: list[str],
+        linger: bool = False,
+    ) -> Turn:
         """Record `operations`, close what is due, then take up to `want` events, at most `share` of one
         conversation.
 
-        Conversations in `enough` get no more for now.
+        Conversations in `enough` get no more for now. With `linger`, the drain waits for the bell where there
+        is nothing in the lane.
 
         Raises:
             Fenced: another drain owns the lane.
@@ -195,33 +198,25 @@ class Lane:
         common = [keys.PREFIX, self.name, self.handler, self.token, LEASE_MS]
         calls: list[tuple[Script, list[str], list[Any]]] = []
         if operations or want <= 0:
-            settled = [
-                key["owner"],
-                key["queue"],
-                key["taken"],
-                key["suspects"],
-                key["held"],
-                keys.STATS,
-                keys.DEAD,
-                keys.INBOX,
-                keys.FINISHED,
-            ]
+            settled = [key[part] for part in PARTS[:5]] + [keys.STATS, keys.DEAD, keys.INBOX, keys.FINISHED]
             calls.append((self._settle, settled, [*common, *(part for one in operations for part in one)]))
         if want > 0 and self._window is not None:
             calls.append(self._closing(self._window, common, want))
         if want > 0:
-            taken = [key["owner"], key["queue"], key["taken"], key["suspects"], key["held"], keys.INBOX]
-            calls.append((self._take, taken, [*common, want, share, self._ordered, self.suspects, *enough]))
+            taken = [key[part] for part in PARTS[:5]] + [keys.INBOX, keys.LANES]
+            how = (want, share, self._ordered, self.suspects, "1" if linger else "")
+            calls.append((self._take, taken, [*common, *how, *enough]))
         results = await self._call(calls)
         if None in results:
             raise Fenced(f"the lane {self.name} has another owner")
         if want <= 0:
             return Turn([], [])
-        events, overflowing, waits = results[-1]
+        events, overflowing, waits, lingers = results[-1]
         return Turn(
             [Taken(entry.decode(), *counts(state), open_entry(fields)) for entry, state, fields in events],
             [conversation.decode() for conversation in overflowing],
             bool(waits),
+            bool(lingers),
         )
 
     async def release(self, *, give_way: bool) -> Release:

@@ -25,7 +25,7 @@ from receiver import settings
 from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.mail.mailer import MailRoom
-from receiver.pipeline import jobs, keys, routes
+from receiver.pipeline import bell, jobs, keys, routes
 from receiver.pipeline.connection import connect, connect_blocking, connect_many
 from receiver.pipeline.drain import Drain
 from receiver.pipeline.lanes import LEASE_MS, Lane, Release, Suspects
@@ -78,6 +78,7 @@ class Runtime:
         self.sendbird = Platform(config.platform_url, token)
         self.mail = MailRoom(config, self.client)
         self._drains: dict[asyncio.Task[None], Drain] = {}
+        self._bell: asyncio.Task[None] | None = None
         self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(
             ThreadPoolExecutor(THREADS + MOST_STRAYS + SPARE_THREADS, thread_name_prefix="handler")
@@ -172,6 +173,8 @@ class Runtime:
         drain = Drain(mailbox, handler, self)
         if not await drain.begin():
             return False
+        if self._bell is None and not self.alone:
+            self._bell = asyncio.create_task(bell.listen(self.client, self._ring))
         task = asyncio.create_task(self._run(drain, lane))
         self._drains[task] = drain
         task.add_done_callback(self._drains.pop)
@@ -192,6 +195,11 @@ class Runtime:
             jobs.wake_at(self.blocking, lane, left.due)
         elif left.state == "more":
             jobs.wake(self.blocking, [lane], suspects=suspects)
+
+    def _ring(self, lanes: set[str]) -> None:
+        for drain in self._drains.values():
+            if drain.lane in lanes:
+                drain.wake()
 
     def _wake_drains(self) -> None:
         for drain in self._drains.values():

@@ -22,7 +22,8 @@ class Standing:
 
 async def lanes(client: Client) -> list[Standing]:
     """Return how each lane stands that holds something, or waits for a batch."""
-    names = sorted(name.decode() for name in await client.hkeys(keys.LANES))
+    states = await client.hgetall(keys.LANES)
+    names = sorted(name.decode() for name, state in states.items() if state != b"lingering")
     return [await _lane(client, name) for name in names]
 
 

@@ -1,13 +1,14 @@
 -- Gives the lane's owner the next events. From here on they are on record as taken, so that an event
 -- that kills its worker is found out.
 --
--- KEYS  1 owner  2 queue  3 taken  4 suspects  5 held  6 inbox
+-- KEYS  1 owner  2 queue  3 taken  4 suspects  5 held  6 inbox  7 lanes
 -- ARGV  1 prefix  2 lane  3 handler  4 token  5 lease (ms)
 --       6 how many  7 how many of one conversation  8 '' where each event is a conversation of its own
---       9 'all', 'only' suspects, or 'none' of them  then: conversations that have enough
--- Returns {events, overflowing, waits}: each event as {entry, state, fields}; overflowing are the
+--       9 'all', 'only' suspects, or 'none' of them
+--       10 '1' if the caller lingers where there is nothing at all  then: conversations that have enough
+-- Returns {events, overflowing, waits, lingers}: each event as {entry, state, fields}; overflowing are the
 -- conversations whose further events were parked, to be asked for when the given ones are done;
--- waits is 1 if the next event is a suspect, and none were wanted.
+-- waits is 1 if the next event is a suspect, and none were wanted; lingers is 1 if the caller does.
 -- Returns false if the caller no longer owns the lane.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[4] then
@@ -28,11 +29,11 @@ local nothing_runs = true
 if some_suspect then
   nothing_runs = redis.call('EXISTS', KEYS[3]) == 0
   if #redis.call('SINTER', KEYS[3], KEYS[4]) > 0 then
-    return {{}, {}, 0}
+    return {{}, {}, 0, 0}
   end
 end
 if suspects == 'only' and not some_suspect then
-  return {{}, {}, 0}
+  return {{}, {}, 0, 0}
 end
 local closed = false -- nothing more is given in this turn
 
@@ -112,7 +113,7 @@ if some_held then
 end
 
 local count = {}
-for i = 10, #ARGV do
+for i = 11, #ARGV do
   count[ARGV[i]] = share
 end
 if want > #events and not closed then
@@ -143,4 +144,9 @@ end
 for first = 1, #entries, 1000 do
   redis.call('SADD', KEYS[3], unpack(entries, first, math.min(first + 999, #entries)))
 end
-return {events, overflowing, waits}
+local lingers = 0
+if ARGV[10] == '1' and redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[5]) == 0 then
+  redis.call('HSET', KEYS[7], lane, 'lingering')
+  lingers = 1
+end
+return {events, overflowing, waits, lingers}

@@ -1,0 +1,43 @@
+"""The bell: tells drains that linger at their empty lanes that something has come.
+
+The dispatcher publishes the lanes' names in the step that puts events there. A message that gets lost costs
+the rest of the drain's lingering: it looks into its lane before it leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from redis.exceptions import RedisError
+
+from receiver.pipeline import keys
+from receiver.pipeline.connection import Client
+from receiver.seldom import Seldom
+
+RETRY = 1.0
+"""Seconds between tries while Redis is away."""
+
+_log = structlog.get_logger("receiver.bell")
+
+
+async def listen(client: Client, ring: Callable[[set[str]], None]) -> None:
+    """Call `ring` with the lanes that the bell rings for, for ever."""
+    seldom = Seldom()
+    while True:
+        try:
+            await _listen(client, ring)
+        except (RedisError, OSError) as error:
+            if seldom("away"):
+                _log.warning("Redis is away; drains that linger look for themselves", error=str(error))
+        await asyncio.sleep(RETRY)
+
+
+async def _listen(client: Client, ring: Callable[[set[str]], None]) -> None:
+    async with client.pubsub(ignore_subscribe_messages=True) as channel:
+        await channel.subscribe(keys.BELL)
+        while True:
+            message = await channel.get_message(timeout=None)
+            if message is not None:
+                ring(set(message["data"].decode().split("\n")))
