@@ -44,17 +44,15 @@ class Front:
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._choose(scope)(scope, receive, send)
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        endpoint = self._find(scope["path"]) if posted else None
+        await (endpoint or self._others)(scope, receive, send)
 
-    def _choose(self, scope: Scope) -> ASGIApp:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return self._others
-        path: str = scope["path"]
-        endpoint = self._endpoints.get(path)
-        if endpoint is None:
-            above, slash, segment = path.rpartition("/")
-            endpoint = self._endpoints.get(above + slash) if segment else None
-        return endpoint or self._others
+    def _find(self, path: str) -> ASGIApp | None:
+        if path in self._endpoints:
+            return self._endpoints[path]
+        above, slash, segment = path.rpartition("/")
+        return self._endpoints.get(above + slash) if segment else None
 
 
 class Endpoint:

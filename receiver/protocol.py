@@ -62,6 +62,7 @@ class Joining:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._head = b""
+        self.is_closing = transport.is_closing  # asked with every answer, and slow through __getattr__
 
     def write(self, piece: bytes) -> None:
         """Write `piece` behind what was held back; or hold it back."""
