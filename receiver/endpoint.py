@@ -33,14 +33,15 @@ _log = structlog.get_logger("receiver.app")
 
 
 class Front:
-    """What a request meets first: a POST to one of `endpoints` goes straight there, the rest to `others`.
+    """What a request meets first: a POST to an endpoint goes straight there, the rest to `others`.
 
-    An endpoint whose path ends in a slash takes what has one more segment. `others` has routes to the
-    endpoints, too: it tells who doesn't send a POST that he should.
+    `at` are the endpoints by path, `below` those that take one more segment behind it. `others` has routes
+    to them, too: it tells who doesn't send a POST that he should.
     """
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp], others: ASGIApp) -> None:
-        self._endpoints = dict(endpoints)
+    def __init__(self, at: Mapping[str, ASGIApp], below: Mapping[str, ASGIApp], others: ASGIApp) -> None:
+        self._at = dict(at)
+        self._below = dict(below)
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,10 +50,10 @@ class Front:
         await (endpoint or self._others)(scope, receive, send)
 
     def _find(self, path: str) -> ASGIApp | None:
-        if path in self._endpoints:
-            return self._endpoints[path]
-        above, slash, segment = path.rpartition("/")
-        return self._endpoints.get(above + slash) if segment else None
+        if path in self._at:
+            return self._at[path]
+        above, _, segment = path.rpartition("/")
+        return self._below.get(above) if segment else None
 
 
 class Endpoint:
