@@ -6,7 +6,7 @@ import hashlib
 import hmac
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from receiver import samples, signature
@@ -38,6 +38,8 @@ def test_samples(sample):
     assert not signature.verify(keys, sample.body + b" ", given_one)
 
 
+@example(token=b"t" * 64, bodies=[BODY])
+@example(token=b"t" * 65, bodies=[BODY, BODY])
 @given(token=st.binary(max_size=200), bodies=st.lists(st.binary(max_size=200), max_size=3))
 def test_a_key_is_used_again(token, bodies):
     """A key signs as `hmac` does, however long its token is, and whatever it has signed before."""

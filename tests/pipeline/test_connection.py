@@ -26,13 +26,14 @@ from tests.pipeline.envelopes import envelope
     ],
 )
 def test_packing(make, url, kind):
-    """Every kind of connection packs commands as Redis wants them, its name's words and all types."""
+    """Every kind of connection packs a command into one piece, as Redis wants it."""
     connection = make(url).connection_pool.make_connection()
     assert isinstance(connection, kind)
-    packed = b"".join(connection.pack_command("CONFIG GET", "é", b"\x00\r\n", 12, 1.5))
+    [packed] = connection.pack_command("CONFIG GET", "é", b"\x00\r\n", 12, 1.5)
     assert packed == (
         b"*6\r\n$6\r\nCONFIG\r\n$3\r\nGET\r\n$2\r\n\xc3\xa9\r\n$3\r\n\x00\r\n\r\n$2\r\n12\r\n$3\r\n1.5\r\n"
     )
+    assert len(connection.pack_command("SET", "large", b"x" * 100_000)) == 1  # redis-py makes several
 
 
 async def test_unknown_script(client):
