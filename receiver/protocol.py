@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol, with less work around each answer.
 
 uvicorn writes the head of an answer and its body in two system calls, and sets a timer for each answer: what
-a connection that is kept alive may be idle. Here it is one call, and one timer that is left to run. (That is
-a sixth of what a request costs: see docs/performance.md.)
+a connection that is kept alive may be idle. Here it is one call, and one timer that is left to run: that
+saves a sixth of what uvicorn takes for a request.
 """
 
 from __future__ import annotations
