@@ -190,5 +190,5 @@ def create(config: Settings | None = None) -> Front:
         lifespan=lifespan,
     )
     others.router.redirect_slashes = False
-    direct = {webhook.path: webhook, "/sendbird/webhook/": unsigned_webhook, bot.path: bot}
-    return Front(direct, others)
+    at = {webhook.path: webhook, bot.path: bot}
+    return Front(at, {webhook.path: unsigned_webhook}, others)

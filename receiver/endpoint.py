@@ -33,28 +33,27 @@ _log = structlog.get_logger("receiver.app")
 
 
 class Front:
-    """What a request meets first: a POST to one of `endpoints` goes straight there, the rest to `others`.
+    """What a request meets first: a POST to an endpoint goes straight there, the rest to `others`.
 
-    An endpoint whose path ends in a slash takes what has one more segment. `others` has routes to the
-    endpoints, too: it tells who doesn't send a POST that he should.
+    `at` are the endpoints by path, `below` those that take one more segment behind it. `others` has routes
+    to them, too: it tells who doesn't send a POST that he should.
     """
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp], others: ASGIApp) -> None:
-        self._endpoints = dict(endpoints)
+    def __init__(self, at: Mapping[str, ASGIApp], below: Mapping[str, ASGIApp], others: ASGIApp) -> None:
+        self._at = dict(at)
+        self._below = dict(below)
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._choose(scope)(scope, receive, send)
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        endpoint = self._find(scope["path"]) if posted else None
+        await (endpoint or self._others)(scope, receive, send)
 
-    def _choose(self, scope: Scope) -> ASGIApp:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return self._others
-        path: str = scope["path"]
-        endpoint = self._endpoints.get(path)
-        if endpoint is None:
-            above, slash, segment = path.rpartition("/")
-            endpoint = self._endpoints.get(above + slash) if segment else None
-        return endpoint or self._others
+    def _find(self, path: str) -> ASGIApp | None:
+        if path in self._at:
+            return self._at[path]
+        above, _, segment = path.rpartition("/")
+        return self._below.get(above) if segment else None
 
 
 class Endpoint:

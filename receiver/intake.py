@@ -44,7 +44,7 @@ class Intake:
     """
 
     def __init__(self, keys: Iterable[bytes], secret: str | None = None) -> None:
-        self._keys = tuple(keys)
+        self._keys = tuple(map(signature.Key, keys))
         self._secret = secret.encode() if secret else None
 
     def webhook(self, given: bytes | None, body: bytes) -> Envelope:
@@ -139,19 +139,19 @@ class Intake:
 
     def _envelope(self, source: Source, data: dict[str, Any], body: bytes) -> Envelope:
         try:
-            found = classify(data)
+            category, conversation, identity = classify(data)
         except Unclassifiable as error:
             raise Rejected(400, "malformed", str(error)) from None
         received = time.time_ns() // 1_000_000
         event_id = new_id(received)
         return Envelope(
-            id=event_id,
-            source=source,
-            category=found.category,
-            conversation=storable(found.conversation) or event_id,
-            identity=digest(found.identity),
-            received=received,
-            body=body,
+            event_id,
+            source,
+            category,
+            storable(conversation) or event_id,
+            digest(identity),
+            received,
+            body,
         )
 
 

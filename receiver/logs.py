@@ -44,8 +44,13 @@ def configure(form: str = "auto", *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpcore", "uvicorn", "uvicorn.access"):  # they log every URL
+    for name in ("httpx", "httpcore", "uvicorn"):  # they log every URL
         noisy = logging.getLogger(name)
         noisy.handlers = []
         noisy.propagate = True
         noisy.setLevel(logging.WARNING)
+    access = logging.getLogger(
+        "uvicorn.access"
+    )  # where anybody hears it, uvicorn makes a line of each request
+    access.handlers = []
+    access.propagate = False

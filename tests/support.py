@@ -17,6 +17,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 from receiver import app, settings
+from receiver.protocol import LeanHttp
 from receiver.sendbird import wire
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
@@ -50,7 +51,7 @@ def make_settings(redis_url: str, **changes: Any) -> Settings:
 class Served:
     """A receiver under uvicorn, set up as `receiver serve` does, on a port of its own."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: Settings, *, keep_alive: int = 75) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -59,8 +60,11 @@ class Served:
                 app.create(config),
                 log_config=None,
                 log_level="warning",
+                http=LeanHttp,
+                proxy_headers=False,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=keep_alive,
                 timeout_graceful_shutdown=10,
             )
         )

@@ -80,11 +80,50 @@ async def test_odd_announcement(announced):
     assert await read(sender(b"abc"), [(b"content-length", announced)]) == b"abc"
 
 
-async def test_too_slow():
+@pytest.mark.parametrize("before", [(), (b"abc",), (b"a", b"b")])
+async def test_too_slow(before):
     """A body that doesn't end in time is refused, and the message names the setting."""
     with pytest.raises(Rejected, match=r"within 0\.01 s \(RECEIVER_BODY_TIMEOUT\)") as caught:
-        await read(sender(b"abc", then_wait=True), patience=0.01)
+        await read(sender(*before, then_wait=True), patience=0.01)
     assert (caught.value.status, caught.value.code) == (408, "too_slow")
+
+
+async def test_no_clock(monkeypatch):
+    """A body that is there when it is asked for is read without a clock."""
+    monkeypatch.delattr(asyncio, "timeout")
+    assert await read(sender(b"abc")) == b"abc"
+
+
+async def test_first_piece_later():
+    """A body of which nothing is there yet is waited for."""
+    chunks = asyncio.Queue()
+
+    async def receive():
+        return {"type": "http.request", "body": await chunks.get(), "more_body": chunks.qsize() > 0}
+
+    reading = asyncio.create_task(read(receive))
+    await asyncio.sleep(0)
+    for chunk in (b"ab", b"c"):
+        chunks.put_nowait(chunk)
+    assert await reading == b"abc"
+
+
+async def test_cancelled():
+    """Whoever stops waiting for a body ends the wait below it, too."""
+    ended = asyncio.Event()
+
+    async def receive():
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.set()
+
+    reading = asyncio.create_task(read(receive))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert ended.is_set()
 
 
 @pytest.mark.parametrize("before", [(), (b"abc",)])

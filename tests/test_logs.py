@@ -14,7 +14,7 @@ import structlog
 
 from receiver import logs
 
-QUIET = ("httpx", "httpcore", "uvicorn.access")
+QUIET = ("httpx", "httpcore")
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +126,15 @@ def test_urls_stay_out(stderr, name):
     logging.getLogger(name).info("POST /sendbird/webhook/secret")
     logging.getLogger(name).warning("trouble")
     assert [line["event"] for line in lines(stderr)] == ["trouble"]
+
+
+def test_no_access_log(stderr):
+    """uvicorn finds nobody who hears of its requests, so that it makes no lines of them."""
+    logs.configure("json")
+    access = logging.getLogger("uvicorn.access")
+    assert not access.hasHandlers()
+    access.info("POST /sendbird/webhook/secret")
+    assert lines(stderr) == []
 
 
 def test_console(stderr):

@@ -43,6 +43,20 @@ def test_store_seconds(took, bucket):
     assert filled[0] == bucket
 
 
+def test_store_seconds_add_up():
+    """Each bucket counts all that took no longer, and the sum is that of all."""
+    intake = IntakeMetrics()
+    for took in (0.0005, 0.002, 0.002, 3.0):
+        intake.stored(took)
+    page = read_metrics(metrics.render_intake(intake))
+    buckets = {key[1]: value for key, value in page.items() if key[0] == "receiver_store_seconds_bucket"}
+    assert buckets["0.0005"] == 1
+    assert buckets["0.001"] == 1
+    assert buckets["0.0025"] == buckets["1.0"] == 3
+    assert buckets["+Inf"] == page["receiver_store_seconds_count",] == 4
+    assert page["receiver_store_seconds_sum",] == pytest.approx(3.0045)
+
+
 def test_pipeline():
     """What Redis knows is shown: the inbox, the lanes, the counters, and attempts by handler."""
     stats = {"dispatched": 12, "repeated": 3, "done mailer.offline": 7, "dead mailer.offline": 1}

@@ -18,7 +18,7 @@ FACE = "receiver"
 
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
-    ("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
+    ("errors", "effects", "children", "private", "seldom", "garbage", "protocol", "mail_address", "smtp_url"),
     ("setting_types", "setting_sources"),
     ("settings", "logs", "metrics", "signature", "calls", "body", "embedded"),
     ("events", "sendbird", "mail"),

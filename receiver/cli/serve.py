@@ -13,6 +13,7 @@ from receiver.cli import ports, signals
 from receiver.errors import SettingsError
 from receiver.pipeline import durability
 from receiver.pipeline.connection import connect_blocking
+from receiver.protocol import LeanHttp
 from receiver.settings import Settings
 
 KEEP_ALIVE = 75
@@ -51,6 +52,8 @@ def serve(
         uvicorn.run(
             "receiver.app:create",
             factory=True,
+            http=LeanHttp,
+            proxy_headers=False,
             host=host,
             port=port,
             workers=workers,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,9 +14,11 @@ from contextlib import contextmanager, suppress
 import httpx
 import orjson
 import pytest
+import uvicorn
 
 from receiver.cli.serve import GRACE
 from receiver.pipeline import keys
+from receiver.protocol import LeanHttp
 from receiver.signature import sign
 from tests.processes import receiver, running, wait_for
 
@@ -34,6 +38,37 @@ def test_port_taken(run, monkeypatch, tmp_path):
         code, _, err = run("serve", "--port", str(taken.getsockname()[1]))
     assert code == 1
     assert err.endswith("Choose another with --host and --port.\n")
+
+
+LOADED = """
+import sys
+sys.argv = ["receiver", "serve"]
+import receiver.cli.serve, receiver.app
+print(*sys.modules)
+"""
+
+
+def test_loads_little():
+    """On its way it loads no handlers, no other verb, no RQ, and nothing that only other verbs need."""
+    ran = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    loaded = ran.stdout.split()
+    verbs = {name for name in loaded if name.startswith("receiver.cli.")}
+    assert verbs == {"receiver.cli.ports", "receiver.cli.serve", "receiver.cli.signals"}
+    rooms = {name for name in loaded if name.startswith(("receiver.sandbox", "receiver.testing", "handlers"))}
+    assert rooms == set()
+    assert not {"rq", "aiosmtplib", "aiosmtpd", "babel", "sqlalchemy", "rapidfuzz", "yaml"} & set(loaded)
+
+
+def test_lean(run, monkeypatch, tmp_path, free_port):
+    """It serves by the lean protocol, without what would look at each request before us."""
+    given = {}
+    monkeypatch.setattr(uvicorn, "run", lambda *application, **options: given.update(options))
+    monkeypatch.setenv("RECEIVER_REDIS_URL", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("SENDBIRD_API_TOKEN", "a-token")
+    code, _, _ = run("serve", "--port", str(free_port))
+    assert code == 0
+    assert given["http"] is LeanHttp
+    assert (given["proxy_headers"], given["access_log"]) == (False, False)
 
 
 def is_up(url):

@@ -145,7 +145,9 @@ async def test_callback(run, receiver):
         post = await receiver.get("bot_message_notification")
         body = post.json
         assert post.path == "/bot"
-        assert signature.verify([b"a-test-token"], post.body, post.headers["x-sendbird-signature"].encode())
+        assert signature.verify(
+            [signature.Key(b"a-test-token")], post.body, post.headers["x-sendbird-signature"].encode()
+        )
         assert body["message"] == {
             "text": "how are you?",
             "data": "d",

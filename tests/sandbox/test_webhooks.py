@@ -96,8 +96,8 @@ async def test_wire_form(hooked, receiver):
     assert post.headers["user-agent"] == "SendBird"
     assert post.headers["content-type"] == "application/json"
     given = post.headers["x-sendbird-signature"].encode()
-    assert signature.verify([b"a-test-token"], post.body, given)
-    assert not signature.verify([b"another-token"], post.body, given)
+    assert signature.verify([signature.Key(b"a-test-token")], post.body, given)
+    assert not signature.verify([signature.Key(b"another-token")], post.body, given)
 
 
 async def test_message_read(hooked, receiver):
