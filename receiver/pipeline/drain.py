@@ -35,6 +35,8 @@ POLL = 0.05
 """Seconds between looks into the lane while handlers run: it may have events of other conversations."""
 SHARE = 16
 """Events of one conversation that a drain has at once: a busy channel must not fill the window."""
+MOST = WINDOW // 2
+"""The same, where handlers are so quick that all of a turn's events have ended before the next turn."""
 PACE = 0.02
 """Seconds between turns that bring little: each costs as much as some ten events."""
 FULL = 64
@@ -90,6 +92,7 @@ class Drain:
         self._finished: defaultdict[Status, list[Finished]] = defaultdict(list)
         self._unsaved: dict[str, bytes] = {}  # conversation → its state, which a later turn records
         self._taken = 0
+        self._share = SHARE // 2
         self._progress = asyncio.Event()
         self._call = asyncio.Event()
         self._lingers = False
@@ -174,17 +177,19 @@ class Drain:
 
     async def _turn(self, operations: list[Operation], want: int) -> bool:
         """Record and take; tell whether events came."""
+        self._share = SHARE if self._conversations else min(2 * self._share, MOST)
         enough = [one.name for one in self._conversations.values() if len(one.waiting) >= SHARE]
         saving = dict(self._unsaved)
         linger = self._may_linger and not (self._running or self._ready)
         self._call.clear()
-        batch = await self._lane.turn(operations, want=want, share=SHARE, enough=enough, linger=linger)
+        self._next_turn = 0.0 if self._around.alone else time.monotonic() + PACE
+        batch = await self._lane.turn(operations, want=want, share=self._share, enough=enough, linger=linger)
         for name, state in saving.items():
             if self._unsaved.get(name) is state:
                 del self._unsaved[name]
         self._renewed = time.monotonic()
-        is_full = batch.overflowing or self._overflowing or len(batch.events) >= FULL
-        self._next_turn = 0.0 if self._around.alone or is_full else self._renewed + PACE
+        if batch.overflowing or len(batch.events) >= FULL:
+            self._next_turn = 0.0
         self._receive(batch.events)
         self.suspect_waits = batch.suspect_waits or self.suspect_waits
         self._lingers = batch.lingers
@@ -269,6 +274,7 @@ class Drain:
         if conversation.name in self._overflowing:
             self._overflowing.discard(conversation.name)
             self._operations.append(lanes.resume(conversation.name))
+            self._next_turn = 0.0  # its next events wait for that
 
     def _collect_operations(self) -> list[Operation]:
         """Return what has to be recorded, and forget it."""
