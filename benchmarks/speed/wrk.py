@@ -32,13 +32,13 @@ class Load:
         return asdict(self)
 
 
-def run(port: int, requests: Path, seconds: float, connections: int = CONNECTIONS) -> Load:
-    """Send `requests` to `port` at full speed, from the load's core.
+def run(port: int, requests: Path, seconds: int, connections: int = CONNECTIONS) -> Load:
+    """Send `requests` to `port` at full speed for whole `seconds`, from the load's core.
 
     Raises:
         Failed: wrk didn't run, or a request was refused.
     """
-    command = ["taskset", "-c", str(cores.LOAD[0]), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s"]
+    command = ["taskset", "-c", str(cores.LOAD[0]), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
     command += ["--latency", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}", "--", str(requests)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours

@@ -34,9 +34,12 @@ class Default:
     keep_result = 0
 
 
-class Tuned(Default):
-    """Settings of the worker that has much to do."""
+class Tuned:
+    """Settings of the worker that has much to do. (arq doesn't look at what a class inherits.)"""
 
+    functions: ClassVar[list[Any]] = [handle]
+    redis_settings = _settings
+    keep_result = 0
     max_jobs = 1000
     queue_read_limit = 5000
     poll_delay = 0.01
