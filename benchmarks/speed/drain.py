@@ -75,7 +75,7 @@ def total(options: Options) -> int:
 
 def run(options: Options, folder: Path, tick: Callable[[str], None]) -> dict[str, Any]:
     """Measure; return every figure."""
-    figures: dict[str, Any] = {"backlog": SHORT, "wait": WAIT, "pinned": f"nothing: all {len(cores.ALL)} cores"}
+    figures: dict[str, Any] = {"backlog": SHORT, "waited": WAIT, "pinned": f"nothing: all {len(cores.ALL)} cores"}
     absent = {one.name: "not here" for one in contestants(options, "nothing") if not one.here}
     failed: dict[str, str] = {}
     for test in TESTS:
@@ -168,6 +168,7 @@ def dispatch(stack: Stack, environment: dict[str, str]) -> None:
         before = stack.asked()
         dispatcher.wait_for(lambda: stack.asked() > before + 20, "the dispatcher to begin")
         stack.wait_until_quiet()
+        dispatcher.end()
 
 
 def feed(server: EmbeddedRedis, count: int, channels: int) -> None:

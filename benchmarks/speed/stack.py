@@ -87,9 +87,18 @@ class Stack:
         return {name: count for name, count in calls.items() if name.encode() not in _OWN}
 
     def asked(self) -> int:
-        """Return how many commands clients have sent. (What a script calls is not among them.)"""
+        """Return how many commands Redis has run so far, those within scripts included."""
         found: dict[str, Any] = self.client.info("stats")
         return int(found["total_commands_processed"])
+
+    def round_trips(self) -> int:
+        """Return how often a client has asked and been answered: a pipeline counts once.
+
+        Redis counts its reads from sockets and its writes to them. A long request takes several reads, and a
+        long answer several writes, so the lesser number is the better one.
+        """
+        found: dict[str, Any] = self.client.info("stats")
+        return min(int(found["total_reads_processed"]), int(found["total_writes_processed"]))
 
     def wait_until_quiet(self, within: float = 120.0) -> None:
         """Return when Redis has had next to nothing to do for half a second: what was to be done is done.
