@@ -249,9 +249,7 @@ async def _measure(
         mailing = progress.add_task("Digests", total=len(readers))
         watching = asyncio.create_task(_watch(look))
         lanes = ((load.signed(PATH, TOKEN, body) for body in lane) for lane in connections)
-        sent = await load.send(
-            load.Target(options.port), lanes, progress=lambda: progress.advance(sending)
-        )
+        sent = await load.send(load.Target(options.port), lanes, progress=lambda: progress.advance(sending))
         last_sent = time.perf_counter()
         deadline = last_sent + options.patience
         while len(post.by_reader) < len(readers) and time.perf_counter() < deadline:

@@ -76,7 +76,13 @@ def slack(path: str, number: int) -> bytes:
         "api_app_id": "A1",
         "event_id": f"Ev{number}",
         "event_time": int(time.time()),
-        "event": {"type": "message", "channel": f"C{number % CHANNELS}", "user": "U1", "ts": "1.1", "text": ""},
+        "event": {
+            "type": "message",
+            "channel": f"C{number % CHANNELS}",
+            "user": "U1",
+            "ts": "1.1",
+            "text": "",
+        },
     }
     data["event"]["text"] = "x" * (SIZE - len(orjson.dumps(data)))  # type: ignore[index] # it is a dict
     content, now = orjson.dumps(data), b"%d" % time.time()

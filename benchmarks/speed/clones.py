@@ -14,7 +14,9 @@ from typing import Any
 import redis
 
 AT_ONCE = 1000
-_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{24}(?:[0-9a-f]{8})?\b")
+_ID = re.compile(
+    rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{24}(?:[0-9a-f]{8})?\b"
+)
 Command = tuple[Any, ...]
 Writer = Callable[[int], Command]
 

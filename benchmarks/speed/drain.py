@@ -75,7 +75,11 @@ def total(options: Options) -> int:
 
 def run(options: Options, folder: Path, tick: Callable[[str], None]) -> dict[str, Any]:
     """Measure; return every figure."""
-    figures: dict[str, Any] = {"backlog": SHORT, "waited": WAIT, "pinned": f"nothing: all {len(cores.ALL)} cores"}
+    figures: dict[str, Any] = {
+        "backlog": SHORT,
+        "waited": WAIT,
+        "pinned": f"nothing: all {len(cores.ALL)} cores",
+    }
     absent = {one.name: "not here" for one in contestants(options, "nothing") if not one.here}
     failed: dict[str, str] = {}
     for test in TESTS:

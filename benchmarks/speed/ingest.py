@@ -27,7 +27,11 @@ from receiver.testing.servers import free_port
 
 PATH = "/sendbird/webhook"
 SECONDS = 3
-PLAIN, BARE, RECIPE = "Starlette, verify and parse only", "bare ASGI, answers 200", "Starlette + RQ in a thread"
+PLAIN, BARE, RECIPE = (
+    "Starlette, verify and parse only",
+    "bare ASGI, answers 200",
+    "Starlette + RQ in a thread",
+)
 ALWAYS, EVERYSEC, NO = "ours, appendfsync always", "ours, appendfsync everysec", "ours, appendfsync no"
 SPOOL = "ours, Redis away: spool"
 
@@ -105,7 +109,9 @@ def total(options: Options) -> int:
 
 def ratios(rounds: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
     """Return those ratios of medians that are promised, and can be told."""
-    middle = {name: statistics.median(one["rate"] for one in found) for name, found in rounds.items() if found}
+    middle = {
+        name: statistics.median(one["rate"] for one in found) for name, found in rounds.items() if found
+    }
     pairs = {
         "stored / plain route": (EVERYSEC, PLAIN),
         "stored / bare": (EVERYSEC, BARE),

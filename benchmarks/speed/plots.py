@@ -47,7 +47,7 @@ def _drain(data: dict[str, Any]) -> Figure:
     both[1].set_title(f"a handler that waits {data['waited'] * 1000:g} ms\n(a second)")
     long = {name: one["rate"] for name, one in data["million"].items() if "rate" in one}
     if long:
-        at = [names.index(name) for name in long if name in names]
+        at = [names.index(name) - 0.42 for name in long if name in names]
         rates = [long[name] for name in long if name in names]
         label = f"{data['million_events']:,} waiting"
         both[0].scatter(rates, at, color=MILLION, marker="D", s=28, zorder=4, label=label)
@@ -56,7 +56,7 @@ def _drain(data: dict[str, Any]) -> Figure:
 
 
 def _road(data: dict[str, Any]) -> Figure:
-    figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.5, 5), layout="constrained")
     shares = list(data["trips"])
     rates = [data["trips"][share][0]["rate"] for share in shares]
     lines = (("handlers", "handler begins", OURS), ("answers", "answered 200", OTHERS))
@@ -64,7 +64,9 @@ def _road(data: dict[str, Any]) -> Figure:
         rounds = [[trip[key][share] for trip in data["trips"][name]] for name in shares]
         middle = [statistics.median(one) for one in rounds]
         axes.plot(rates, middle, style, color=colour, marker="o", label=f"{label}, {share}")
-        axes.fill_between(rates, [min(one) for one in rounds], [max(one) for one in rounds], color=colour, alpha=0.15)
+        axes.fill_between(
+            rates, [min(one) for one in rounds], [max(one) for one in rounds], color=colour, alpha=0.15
+        )
     axes.set_yscale("log")
     axes.set_xticks(rates, [f"{rate:,.0f}\n{share}" for rate, share in zip(rates, shares, strict=True)])
     axes.set_xlabel(f"webhooks a second, and share of the highest sustained rate ({data['highest']:,.0f})")
@@ -72,7 +74,7 @@ def _road(data: dict[str, Any]) -> Figure:
     axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(axis="y", alpha=0.3)
     axes.set_title("Road: latency by load (medians; shaded: least to most)")
-    axes.legend(loc="upper left", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=9)
     return figure
 
 
@@ -86,21 +88,27 @@ def _rate(rounds: list[dict[str, Any]]) -> float:
 def _bars(axes: Axes, found: Bars, names: list[str] | None = None) -> None:
     """Draw a bar for each contestant, as long as its median, with a line from the least to the most."""
     names = names or sorted(found, key=lambda name: _rate(found[name]))
-    most = 0.0
+    most, least = 0.0, float("inf")
     for at, name in enumerate(names):
         rates = [one["rate"] for one in found.get(name, [])]
         if not rates:
             continue
-        middle, most = statistics.median(rates), max(most, *rates)
+        middle, most, least = statistics.median(rates), max(most, *rates), min(least, *rates)
         axes.barh(at, middle, color=OURS if name.startswith("ours") else OTHERS, height=0.7, zorder=2)
         spread = [[middle - min(rates)], [max(rates) - middle]]
         axes.errorbar(middle, at, xerr=spread, color="black", capsize=3, linewidth=1, zorder=3)
         axes.annotate(
-            f"{middle:,.0f}", (max(rates), at), xytext=(9, 0), textcoords="offset points", va="center", fontsize=9
+            f"{middle:,.0f}",
+            (max(rates), at),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
         )
     axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
-    axes.set_xlim(right=most * 4 if most else None)
+    if most:
+        axes.set_xlim(least / 2, most * 4)
     axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(axis="x", alpha=0.3, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)

@@ -70,7 +70,12 @@ class Queue:
 
     def _environment(self, server: EmbeddedRedis) -> dict[str, str]:
         path = server.url.removeprefix("unix://")
-        return {"BENCH_REDIS": server.url, "BENCH_SOCKET": path, "PYTHONPATH": str(ROOT), **dict(self.environment)}
+        return {
+            "BENCH_REDIS": server.url,
+            "BENCH_SOCKET": path,
+            "PYTHONPATH": str(ROOT),
+            **dict(self.environment),
+        }
 
 
 def _python(name: str) -> str:
@@ -92,7 +97,13 @@ def _taskiq(waits: bool) -> Sequence[str]:
 
 
 def _dramatiq(waits: bool) -> Sequence[str]:
-    words = ["benchmarks.speed.jobs.dramatiq_jobs", "--processes", "1", "--threads", str(AT_ONCE if waits else 8)]
+    words = [
+        "benchmarks.speed.jobs.dramatiq_jobs",
+        "--processes",
+        "1",
+        "--threads",
+        str(AT_ONCE if waits else 8),
+    ]
     return [sys.executable, "-m", "dramatiq", *words]
 
 

@@ -17,7 +17,17 @@ import orjson
 from benchmarks.speed.children import python_of
 from receiver.embedded import find_server
 
-HERE = ("sendbird-receiver", "uvicorn", "starlette", "uvloop", "httptools", "orjson", "redis", "hiredis", "rq")
+HERE = (
+    "sendbird-receiver",
+    "uvicorn",
+    "starlette",
+    "uvloop",
+    "httptools",
+    "orjson",
+    "redis",
+    "hiredis",
+    "rq",
+)
 HERE = (*HERE, "taskiq", "taskiq-redis", "dramatiq", "slack-bolt")
 
 

@@ -73,7 +73,9 @@ class Road:
     def start(self) -> None:
         """Start the worker, and wait until it has handled what is there."""
         pool = self.stack.work(1, BENCH_COUNT=str(self.counter.file), BENCH_NOTES=str(self.notes))
-        pool.wait_for(lambda: self.counter.read() >= self._next, "the worker to handle what waited", CATCHES_UP)
+        pool.wait_for(
+            lambda: self.counter.read() >= self._next, "the worker to handle what waited", CATCHES_UP
+        )
         self._handled = self._next
 
     def alone(self, seconds: float) -> float:

@@ -23,9 +23,7 @@ _OWN = {b"info", b"config|resetstat", b"config", b"client|setinfo", b"client", b
 class Stack:
     """A Redis in `folder`, and what is started with it: `with Stack(folder) as stack: stack.serve()`."""
 
-    def __init__(
-        self, folder: Path, *, fsync: str = "everysec", redis_on: Sequence[int] = cores.ALL
-    ) -> None:
+    def __init__(self, folder: Path, *, fsync: str = "everysec", redis_on: Sequence[int] = cores.ALL) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.server = EmbeddedRedis(folder / "redis", fsync=fsync)

@@ -17,11 +17,20 @@ FILE = "speed.md"
 def write(found: Figures, folder: Path) -> str:
     """Write the table of all parts that were measured; return it."""
     parts = {"ingest": _ingest, "drain": _drain, "road": _road, "idle": _idle, "cost": _cost}
-    lines = ["# Speed", "", "Made by `scripts/bench`; do not edit. Medians, and in brackets the least and the most."]
+    lines = [
+        "# Speed",
+        "",
+        "Made by `scripts/bench`; do not edit. Medians, and in brackets the least and the most.",
+    ]
     for name, part in parts.items():
         if name in found:
             lines += ["", *part(found[name])]
-    lines += ["", "## Where and when", "", *_where({name: found[name]["machine"] for name in parts if name in found})]
+    lines += [
+        "",
+        "## Where and when",
+        "",
+        *_where({name: found[name]["machine"] for name in parts if name in found}),
+    ]
     text = "\n".join(lines) + "\n"
     (folder / FILE).write_text(text)
     return text
@@ -35,7 +44,9 @@ def _ingest(data: dict[str, Any]) -> Iterator[str]:
         f"Pinned: {data['pinned']}."
     )
     yield ""
-    yield from _head("", "stored before the 200", "a second", "p50 ms", "p99 ms", "of plain", "of bare", "of recipe")
+    yield from _head(
+        "", "stored before the 200", "a second", "p50 ms", "p99 ms", "of plain", "of bare", "of recipe"
+    )
     middle = {name: _middle(rounds, "rate") for name, rounds in data["rounds"].items() if rounds}
     for name, rounds in data["rounds"].items():
         ratios = [
@@ -53,8 +64,8 @@ def _drain(data: dict[str, Any]) -> Iterator[str]:
     yield "## Drain: waiting → handled, one worker process"
     yield ""
     yield (
-        f"A backlog of {data['backlog']:,}, from the first handled one to the last. \"Waits\": the handler waits "
-        f"{data['waited'] * 1000:g} ms. \"Long\": {data['million_events']:,} wait, measured once; in brackets the "
+        f'A backlog of {data["backlog"]:,}, from the first handled one to the last. "Waits": the handler waits '
+        f'{data["waited"] * 1000:g} ms. "Long": {data["million_events"]:,} wait, measured once; in brackets the '
         "slowest and the quickest fifth of all. Pinned: nothing."
     )
     yield ""
@@ -80,7 +91,9 @@ def _road(data: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from _head("of the highest rate", "a second", "answer p50 / p99 ms", "handler begins p50 / p99 ms")
     for share, trips in data["trips"].items():
-        yield _row(share, f"{trips[0]['rate']:,.0f}", _latencies(trips, "answers"), _latencies(trips, "handlers"))
+        yield _row(
+            share, f"{trips[0]['rate']:,.0f}", _latencies(trips, "answers"), _latencies(trips, "handlers")
+        )
 
 
 def _idle(data: dict[str, Any]) -> Iterator[str]:
@@ -90,7 +103,11 @@ def _idle(data: dict[str, Any]) -> Iterator[str]:
     yield f"{len(trips)} rounds of {data['events']} events. Pinned: {data['pinned']}."
     yield ""
     yield from _head("", "p50 ms", "p99 ms")
-    names = {"answers": "request → 200", "handlers": "request → handler begins", "between": "200 → handler begins"}
+    names = {
+        "answers": "request → 200",
+        "handlers": "request → handler begins",
+        "between": "200 → handler begins",
+    }
     for key, name in names.items():
         yield _row(name, *(_inner(trips, key, share) for share in ("p50", "p99")))
 
@@ -108,7 +125,10 @@ def _cost(data: dict[str, Any]) -> Iterator[str]:
     yield from _head("", *cases)
     body = data["body"]
     yield _row("Redis, waiting: × the body", *(f"{one['waiting'] / body:.2f}" for one in cases.values()))
-    yield _row("Redis, finished: bytes beyond the body", *(f"{one['finished'] - body:,.0f}" for one in cases.values()))
+    yield _row(
+        "Redis, finished: bytes beyond the body",
+        *(f"{one['finished'] - body:,.0f}" for one in cases.values()),
+    )
     phases = ("receiver", "dispatcher", "worker")
     for what, name, digits in (
         ("processor_us", "processor, µs", 0),
@@ -169,7 +189,11 @@ def _inner(trips: list[dict[str, Any]], key: str, share: str) -> str:
 def _ratios(data: dict[str, Any]) -> Iterator[str]:
     if data["ratios"]:
         yield ""
-        yield "Ratios of medians: " + ", ".join(f"{name} {one:,.2f}" for name, one in data["ratios"].items()) + "."
+        yield (
+            "Ratios of medians: "
+            + ", ".join(f"{name} {one:,.2f}" for name, one in data["ratios"].items())
+            + "."
+        )
 
 
 def _where(machines: dict[str, dict[str, Any]]) -> Iterator[str]:

@@ -20,7 +20,9 @@ from starlette.routing import Route
 
 
 async def _authorize(**_: Any) -> AuthorizeResult:
-    return AuthorizeResult(enterprise_id=None, team_id="T1", bot_token="xoxb-1", bot_id="B1", bot_user_id="U0")
+    return AuthorizeResult(
+        enterprise_id=None, team_id="T1", bot_token="xoxb-1", bot_id="B1", bot_user_id="U0"
+    )
 
 
 _bolt = AsyncApp(signing_secret=os.environ["SENDBIRD_API_TOKEN"], authorize=_authorize)
