@@ -7,7 +7,7 @@
     scripts/bench cost             memory, Redis commands and processor time of an event; start times
     scripts/bench all              all of these, then the table and the plots (about 25 minutes)
     scripts/bench table            the table and the plots again, from the figures that are there
-    scripts/bench guard            under two minutes: ratios against benchmarks/speed/guard.toml; 1 if one fell
+    scripts/bench guard            under two minutes: ratios against guard.toml; exit code 1 if one fell
 
 Each part writes every figure and the machine's description to speed-PART.json in --out. Contestants take
 turns; a table's figures are medians, with the least and the most. Nothing else should run meanwhile.

@@ -7,6 +7,7 @@ import hmac
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -23,7 +24,7 @@ _FIRST = 7_000_000_000
 
 def body(number: int, channels: int = CHANNELS, size: int = SIZE) -> bytes:
     """Return the body of the message `number`, of `size` bytes."""
-    data = {
+    data: dict[str, Any] = {
         "category": "group_channel:message_send",
         "sender": {"user_id": "ada", "nickname": "Ada", "profile_url": "", "metadata": {}},
         "silent": False,
@@ -70,7 +71,7 @@ def signed(path: str, content: bytes) -> bytes:
 
 def slack(path: str, number: int) -> bytes:
     """Return an event of Slack's, of the same size, signed as Slack does. It is stale after 5 minutes."""
-    data = {
+    data: dict[str, Any] = {
         "type": "event_callback",
         "team_id": "T1",
         "api_app_id": "A1",
@@ -84,7 +85,7 @@ def slack(path: str, number: int) -> bytes:
             "text": "",
         },
     }
-    data["event"]["text"] = "x" * (SIZE - len(orjson.dumps(data)))  # type: ignore[index] # it is a dict
+    data["event"]["text"] = "x" * (SIZE - len(orjson.dumps(data)))
     content, now = orjson.dumps(data), b"%d" % time.time()
     signature = hmac.digest(TOKEN.encode(), b"v0:%b:%b" % (now, content), hashlib.sha256).hex()
     return request(

@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import redis
-
 AT_ONCE = 1000
 _ID = re.compile(
     rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{24}(?:[0-9a-f]{8})?\b"
@@ -21,7 +19,7 @@ Command = tuple[Any, ...]
 Writer = Callable[[int], Command]
 
 
-def clone(client: redis.Redis, count: int) -> None:
+def clone(client: Any, count: int) -> None:
     """Have what is in Redis there `count` times, the original included."""
     writers = list(_writers(client))
     for first in range(1, count, AT_ONCE):
@@ -31,7 +29,7 @@ def clone(client: redis.Redis, count: int) -> None:
                 together: dict[Any, list[Any]] = {}
                 for number in numbers:
                     name, key, *rest = writer(number)
-                    if name in ("RPUSH", "ZADD"):
+                    if name in ("RPUSH", "SADD", "ZADD"):
                         together.setdefault((name, key), []).extend(rest)
                     else:
                         pipeline.execute_command(name, key, *rest)
@@ -40,30 +38,53 @@ def clone(client: redis.Redis, count: int) -> None:
             pipeline.execute()
 
 
-def _writers(client: redis.Redis) -> Iterator[Writer]:
+def _writers(client: Any) -> Iterator[Writer]:
     """Give a function for each thing in Redis that names the job: it returns the command for a number."""
     for key in list(client.scan_iter(count=1000)):
-        kind, life = client.type(key), client.pttl(key)
-        expiry = ("PX", life) if life > 0 else ()
-        if kind == b"string" and _ID.search(key):
-            yield _command("SET", key, client.get(key), *expiry)
-        elif kind == b"hash" and _ID.search(key):
-            yield _command("HSET", key, *(part for pair in client.hgetall(key).items() for part in pair))
-        elif kind == b"hash":
-            for name, value in client.hgetall(key).items():
-                if _ID.search(name):
-                    yield _command("HSET", key, name, value)
-        elif kind == b"list":
-            for item in client.lrange(key, 0, -1):
-                if _ID.search(item):
-                    yield _command("RPUSH", key, item)
-        elif kind == b"zset":
-            for member, score in client.zrange(key, 0, -1, withscores=True):
-                if _ID.search(member):
-                    yield _command("ZADD", key, score, member)
-        elif kind == b"stream":
-            for _, fields in client.xrange(key):
-                yield _command("XADD", key, "*", *(part for pair in fields.items() for part in pair))
+        for words in _READERS[client.type(key)](client, key):
+            if any(_ID.search(word) for word in words if isinstance(word, bytes)):
+                yield _command(*words)
+
+
+def _string(client: Any, key: bytes) -> Iterator[Command]:
+    life = client.pttl(key)
+    yield ("SET", key, client.get(key), *(("PX", life) if life > 0 else ()))
+
+
+def _hash(client: Any, key: bytes) -> Iterator[Command]:
+    """A hash of a job, or one with a field for each job."""
+    pairs = client.hgetall(key).items()
+    if _ID.search(key):
+        yield ("HSET", key, *(part for pair in pairs for part in pair))
+    else:
+        yield from (("HSET", key, *pair) for pair in pairs if _ID.search(pair[0]))
+
+
+def _list(client: Any, key: bytes) -> Iterator[Command]:
+    yield from (("RPUSH", key, item) for item in client.lrange(key, 0, -1))
+
+
+def _set(client: Any, key: bytes) -> Iterator[Command]:
+    yield from (("SADD", key, member) for member in client.smembers(key))
+
+
+def _sorted(client: Any, key: bytes) -> Iterator[Command]:
+    yield from (("ZADD", key, score, member) for member, score in client.zrange(key, 0, -1, withscores=True))
+
+
+def _stream(client: Any, key: bytes) -> Iterator[Command]:
+    for _, fields in client.xrange(key):
+        yield ("XADD", key, "*", *(part for pair in fields.items() for part in pair))
+
+
+_READERS: dict[bytes, Callable[[Any, bytes], Iterator[Command]]] = {
+    b"string": _string,
+    b"hash": _hash,
+    b"list": _list,
+    b"set": _set,
+    b"zset": _sorted,
+    b"stream": _stream,
+}
 
 
 def _command(*words: Any) -> Writer:

@@ -23,7 +23,7 @@ import uvloop
 from benchmarks.speed import bodies, cores
 from benchmarks.speed.children import Child, Failed
 from benchmarks.speed.counter import Counter
-from benchmarks.speed.drain import feed
+from benchmarks.speed.drain import begun, feed
 from benchmarks.speed.options import Options
 from benchmarks.speed.stack import Stack
 from receiver.cli import load
@@ -134,9 +134,8 @@ def _walk(case: Case, folder: Path) -> dict[str, Any]:
                 found["memory_receiver"] = cores.memory(server.pid)
         found["inbox"] = (stack.used() - before) / case.events
         meter = Meter(stack, None)
-        with stack.work(0, **more) as dispatcher:
-            asked = stack.asked()
-            dispatcher.wait_for(lambda: stack.asked() > asked + 20, "the dispatcher to begin")
+        with stack.work(0, more) as dispatcher:
+            dispatcher.wait_for(begun(stack), "the dispatcher to begin")
             stack.wait_until_quiet(WITHIN)
             found["dispatcher"] = meter.read(case.events)
             spent = cores.spent(dispatcher.pid) - idle[0]
@@ -147,7 +146,7 @@ def _walk(case: Case, folder: Path) -> dict[str, Any]:
                 raise Failed(f"the dispatcher did nothing: {dispatcher.said()}")
             dispatcher.end()
         meter = Meter(stack, None)
-        with stack.work(1, **more) as worker:
+        with stack.work(1, more) as worker:
             wanted = case.events * case.handlers
             worker.wait_for(lambda: counter.read() >= wanted, "the worker to handle all", WITHIN)
             stack.wait_until_quiet(WITHIN)
@@ -160,12 +159,11 @@ def _walk(case: Case, folder: Path) -> dict[str, Any]:
 
 
 def _idle(stack: Stack, more: dict[str, str]) -> tuple[float, float]:
-    """Return the seconds of processor time that a dispatcher, and a pool with a worker, take to do nothing."""
+    """Return the seconds of processor time of a dispatcher, and of a pool with a worker, that do nothing."""
     taken = []
     for workers in (0, 1):
-        with stack.work(workers, **more) as child:
-            asked = stack.asked()
-            child.wait_for(lambda at=asked: stack.asked() > at + 20, "it to begin")  # type: ignore[misc] # bound now
+        with stack.work(workers, more) as child:
+            child.wait_for(begun(stack), "it to begin")
             time.sleep(1)
             stack.wait_until_quiet()
             taken.append(cores.spent(child.pid))

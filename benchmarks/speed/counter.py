@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.speed.children import Child, Failed
@@ -69,7 +70,7 @@ class Counter:
         marks.append((at, done))
         pieces = tuple(
             (more - less) / (later - sooner)
-            for (sooner, less), (later, more) in zip(marks, marks[1:], strict=False)
+            for (sooner, less), (later, more) in pairwise(marks)
             if later > sooner
         )
         return Stretch(done - begun, at - began, pieces if done >= total else ())

@@ -1,10 +1,10 @@
 """Drain: how many waiting events (or jobs) a second one worker process handles.
 
-The clock covers the time from the first handled one that was seen to the last one, or to the end of the time
-that a slow contestant is given; how long a worker takes to start is left out. Every job carries a webhook's body of
-900 bytes. How they are counted: `jobs/count.py`. Worker, Redis and what else a contestant starts share all
-cores. "ours" includes the dispatcher, which moves the events into their lanes while the worker drains them;
-"dispatched before" leaves it out: the events lay in their lanes already.
+The clock covers the time from the first handled one that was seen to the last one, or to the end of the
+time that a slow contestant is given; how long a worker takes to start is left out. Every job carries a
+webhook's body of 900 bytes. How they are counted: `jobs/count.py`. Worker, Redis and what else a contestant
+starts share all cores. "ours" includes the dispatcher, which moves the events into their lanes while the
+worker drains them; "dispatched before" leaves it out: the events lay in their lanes already.
 
 Channels matter to ours only: it alone keeps an order, so one channel's events run one after the other.
 """
@@ -59,11 +59,12 @@ OURSELVES = (
     Lanes("ours, 1 channel, dispatched before", 1, dispatched=True),
 )
 Contestant = Lanes | Queue
+EVERYBODY: tuple[Contestant, ...] = (*OURSELVES, *QUEUES)
 
 
 def contestants(options: Options, test: str) -> list[Contestant]:
     """Return who takes part in a test: nothing, wait or million."""
-    found = options.wanted([*OURSELVES, *QUEUES], lambda one: one.name)
+    found = options.wanted(EVERYBODY, lambda one: one.name)
     return [one for one in found if test == "nothing" or not getattr(one, "dispatched", False)]
 
 
@@ -146,7 +147,7 @@ def _measure(one: Contestant, place: Path, count: int, seconds: float, *, waits:
     environment = {"BENCH_COUNT": str(counter.file)} | ({"BENCH_SLEEP": str(WAIT)} if waits else {})
     try:
         if isinstance(one, Lanes):
-            return _drain(one, place, counter, count, seconds, environment)
+            return _drain(one, place, counter, count, seconds=seconds, environment=environment)
         with EmbeddedRedis(place / "redis") as server:
             one.fill(server, count, place)
             with one.work(server, place, waits=waits, **environment) as worker:
@@ -156,23 +157,28 @@ def _measure(one: Contestant, place: Path, count: int, seconds: float, *, waits:
 
 
 def _drain(
-    one: Lanes, place: Path, counter: Counter, count: int, seconds: float, environment: dict[str, str]
+    one: Lanes, place: Path, counter: Counter, count: int, *, seconds: float, environment: dict[str, str]
 ) -> Stretch:
     with Stack(place) as stack:
         feed(stack.server, count, one.channels)
         if one.dispatched:
             dispatch(stack, environment)
-        with stack.work(1, **environment) as pool:
+        with stack.work(1, environment) as pool:
             return counter.watch(pool, count, seconds)
 
 
 def dispatch(stack: Stack, environment: dict[str, str]) -> None:
     """Have all events moved into their lanes, by a dispatcher without workers."""
-    with stack.work(0, **environment) as dispatcher:
-        before = stack.asked()
-        dispatcher.wait_for(lambda: stack.asked() > before + 20, "the dispatcher to begin")
+    with stack.work(0, environment) as dispatcher:
+        dispatcher.wait_for(begun(stack), "the dispatcher to begin")
         stack.wait_until_quiet()
         dispatcher.end()
+
+
+def begun(stack: Stack) -> Callable[[], bool]:
+    """Return what tells whether a process that was started just now has begun to use Redis."""
+    before = stack.asked()
+    return lambda: stack.asked() > before + 20
 
 
 def feed(server: EmbeddedRedis, count: int, channels: int) -> None:

@@ -18,17 +18,9 @@ from benchmarks.speed.children import python_of
 from receiver.embedded import find_server
 
 HERE = (
-    "sendbird-receiver",
-    "uvicorn",
-    "starlette",
-    "uvloop",
-    "httptools",
-    "orjson",
-    "redis",
-    "hiredis",
-    "rq",
+    *("sendbird-receiver", "uvicorn", "starlette", "uvloop", "httptools", "orjson", "redis", "hiredis", "rq"),
+    *("taskiq", "taskiq-redis", "dramatiq", "slack-bolt"),
 )
-HERE = (*HERE, "taskiq", "taskiq-redis", "dramatiq", "slack-bolt")
 
 
 def write(part: str, figures: dict[str, Any], folder: Path) -> Path:

@@ -3,9 +3,10 @@
 Receiver, dispatcher, worker, Redis and the load share all cores; nobody is pinned. The load is the same all
 along: 64 connections, signed in advance. "Ingest alone" is what the receiver takes at full speed while no
 worker runs. The highest sustained rate is searched from there downward, at constant rates (a request is sent
-when it is due, whatever the answers take): sustained means that the last answer came within
-a quarter of a second, and that a second after it every event's handler had run. Latencies count from the moment at which a request was due, on one clock, to the handler's
-begin; the handler notes its message and the time in memory (`jobs/ours.py`).
+when it is due, whatever the answers take): sustained means that the last answer came within a quarter of a
+second, and that a second after it every event's handler had run. Latencies count from the moment at which a
+request was due, on one clock, to the handler's begin; the handler notes its message and the time in memory
+(`jobs/ours.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import gc
 import itertools
 import statistics
 import time
-from array import array
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,13 +27,13 @@ from benchmarks.speed.children import Failed
 from benchmarks.speed.counter import Counter
 from benchmarks.speed.options import Options
 from benchmarks.speed.stack import Stack
-from receiver.cli import load
+from receiver.cli import load, notes
 
 PATH = "/sendbird/webhook"
 SECONDS = 4.0
 SHARES = (0.25, 0.5, 0.75)
 STEPS = 6
-"""Looks for the highest rate. Each halves what is left between a rate that was sustained and one that wasn't."""
+"""Looks for the highest rate: each halves what is left between one that was sustained and one that wasn't."""
 SOON = 1.0
 """Seconds after the last answer within which all must be handled."""
 LATEST = 0.25
@@ -53,7 +53,7 @@ class Trip:
     answers: dict[str, float]
     handlers: dict[str, float]
     between: dict[str, float]
-    """From an answer to the handler's begin. (At full speed answers have another order: only for low rates.)"""
+    """From an answer to the handler's begin. (For low rates only: else answers have another order.)"""
     busy: float
     """How much of a core the load took."""
 
@@ -64,15 +64,15 @@ class Road:
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack = stack
         self.counter = Counter(folder / "count")
-        self.notes = folder / "notes"
+        self._file = folder / "notes"
+        self._notes = notes.Reader(self._file)
         self._folder = folder
         self._next = 0
         self._handled = 0
-        self._read = 0
 
     def start(self) -> None:
         """Start the worker, and wait until it has handled what is there."""
-        pool = self.stack.work(1, BENCH_COUNT=str(self.counter.file), BENCH_NOTES=str(self.notes))
+        pool = self.stack.work(1, {"BENCH_COUNT": str(self.counter.file), notes.FILE: str(self._file)})
         pool.wait_for(
             lambda: self.counter.read() >= self._next, "the worker to handle what waited", CATCHES_UP
         )
@@ -152,13 +152,9 @@ class Road:
             if time.monotonic() > deadline:
                 raise Failed(f"{self._next - first - len(found)} messages were not noted")
             time.sleep(0.05)
-            with self.notes.open("rb") as file:
-                file.seek(self._read)
-                pairs = array("Q", file.read((self.notes.stat().st_size - self._read) // 16 * 16))
-            self._read += 8 * len(pairs)
-            for at in range(0, len(pairs), 2):
-                if (number := bodies.number(pairs[at])) >= first:
-                    found.setdefault(number - first, pairs[at + 1])
+            for message_id, moment in self._notes.read():
+                if (number := bodies.number(message_id)) >= first:
+                    found.setdefault(number - first, moment)
         return found
 
 

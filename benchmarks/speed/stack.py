@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ from benchmarks.speed.children import OURS, Child
 from receiver.embedded import EmbeddedRedis
 from receiver.testing.servers import free_port
 
+NOTHING: Mapping[str, str] = {}
 HANDLERS = "benchmarks.speed.jobs.ours"
 _OWN = {b"info", b"config|resetstat", b"config", b"client|setinfo", b"client", b"hello", b"memory|usage"}
 """Commands by which Redis is looked at, or a connection begins."""
@@ -41,11 +42,16 @@ class Stack:
     def __exit__(self, *error: object) -> None:
         with suppress(AssertionError):
             self.server.kill()  # what it holds is of no use to anybody
-            self.server._process = None  # noqa: SLF001 - the context ends it a second time
+            self.server._process = None  # its context would end it a second time
         self._open.close()
 
     def start(
-        self, name: str, arguments: Sequence[str], *, on: Sequence[int] = cores.ALL, **more: str
+        self,
+        name: str,
+        arguments: Sequence[str],
+        more: Mapping[str, str] = NOTHING,
+        *,
+        on: Sequence[int] = cores.ALL,
     ) -> Child:
         """Start `receiver ARGUMENTS`, with `more` in its environment."""
         environment = {
@@ -69,9 +75,9 @@ class Stack:
         child.wait_for_page(f"http://127.0.0.1:{self.port}/readyz")
         return child
 
-    def work(self, workers: int, *, on: Sequence[int] = cores.ALL, **more: str) -> Child:
-        """Start `receiver work --workers N`."""
-        return self.start(f"work-{workers}", ["work", "--workers", str(workers)], on=on, **more)
+    def work(self, workers: int, more: Mapping[str, str]) -> Child:
+        """Start `receiver work --workers N`, with `more` in its environment."""
+        return self.start(f"work-{workers}", ["work", "--workers", str(workers)], more)
 
     def used(self) -> int:
         """Return the bytes that Redis uses for what it holds."""

@@ -64,9 +64,9 @@ def _drain(data: dict[str, Any]) -> Iterator[str]:
     yield "## Drain: waiting → handled, one worker process"
     yield ""
     yield (
-        f'A backlog of {data["backlog"]:,}, from the first handled one to the last. "Waits": the handler waits '
-        f'{data["waited"] * 1000:g} ms. "Long": {data["million_events"]:,} wait, measured once; in brackets the '
-        "slowest and the quickest fifth of all. Pinned: nothing."
+        f"A backlog of {data['backlog']:,}, from the first handled one to the last. Waits: the handler waits "
+        f"{data['waited'] * 1000:g} ms. Long: {data['million_events']:,} wait, measured once; in brackets "
+        "the slowest and the quickest fifth of them. Pinned: nothing."
     )
     yield ""
     yield from _head("", "a second", "ours is so many times as fast", "waits, a second", "long, a second")
@@ -117,14 +117,14 @@ def _cost(data: dict[str, Any]) -> Iterator[str]:
     yield "## Cost of an event"
     yield ""
     yield (
-        f"A body has {data['body']} bytes. `receiver serve` answers {statistics.median(starts) * 1000:,.0f} ms "
-        f"({min(starts) * 1000:,.0f}–{max(starts) * 1000:,.0f}, {len(starts)} starts) after its start."
+        f"A body has {data['body']} bytes. `receiver serve` answers "
+        f"{statistics.median(starts) * 1000:,.0f} ms ({min(starts) * 1000:,.0f}-{max(starts) * 1000:,.0f}, {len(starts)} starts) after its start."
     )
     yield ""
     cases = data["cases"]
     yield from _head("", *cases)
     body = data["body"]
-    yield _row("Redis, waiting: × the body", *(f"{one['waiting'] / body:.2f}" for one in cases.values()))
+    yield _row("Redis, waiting: times the body", *(f"{one['waiting'] / body:.2f}" for one in cases.values()))
     yield _row(
         "Redis, finished: bytes beyond the body",
         *(f"{one['finished'] - body:,.0f}" for one in cases.values()),
@@ -162,18 +162,18 @@ def _strong(name: str) -> str:
 
 
 def _middle(rounds: Iterable[dict[str, Any]], key: str) -> float:
-    return statistics.median(one[key] for one in rounds)
+    return float(statistics.median(one[key] for one in rounds))
 
 
 def _spread(rounds: list[dict[str, Any]]) -> str:
     rates = [one["rate"] for one in rounds]
-    return f"{statistics.median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})" if rates else ""
+    return f"{statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})" if rates else ""
 
 
 def _long(one: dict[str, Any]) -> str:
     if "rate" not in one:
         return ""
-    fifths = f" ({min(one['fifths']):,.0f}–{max(one['fifths']):,.0f})" if one["fifths"] else ""
+    fifths = f" ({min(one['fifths']):,.0f}-{max(one['fifths']):,.0f})" if one["fifths"] else ""
     return f"{one['rate']:,.0f}{fifths}"
 
 
@@ -183,7 +183,7 @@ def _latencies(trips: list[dict[str, Any]], key: str) -> str:
 
 def _inner(trips: list[dict[str, Any]], key: str, share: str) -> str:
     values = [one[key][share] for one in trips]
-    return f"{statistics.median(values):,.1f} ({min(values):,.1f}–{max(values):,.1f})"
+    return f"{statistics.median(values):,.1f} ({min(values):,.1f}-{max(values):,.1f})"
 
 
 def _ratios(data: dict[str, Any]) -> Iterator[str]:
@@ -202,8 +202,8 @@ def _where(machines: dict[str, dict[str, Any]]) -> Iterator[str]:
     for name, one in machines.items():
         versions = ", ".join(f"{what} {version}" for what, version in one["versions"].items())
         text = (
-            f"{one['processor']}, {one['cores']} cores, {one['memory'] / 2**30:.0f} GiB, Linux {one['kernel']}, "
-            f"Python {one['python']}; {versions}."
+            f"{one['processor']}, {one['cores']} cores, {one['memory'] / 2**30:.0f} GiB, "
+            f"Linux {one['kernel']}, Python {one['python']}; {versions}."
         )
         told.setdefault(text, []).append(f"{name} ({one['when'][:10]}, commit {one['commit']})")
     for text, names in told.items():

@@ -73,28 +73,27 @@ def bench(
     """Measure how fast this machine takes webhooks, and has them handled.
 
     It starts a Redis, a receiver and a worker of its own, with a handler that does nothing, sends them
-    signed webhooks of about 900 bytes, and ends them. Nothing of yours is touched, and no setting of yours counts.
+    signed webhooks of about 900 bytes, and ends them. Nothing of yours is touched, and none of your settings
+    counts.
 
     receiver bench --url http://127.0.0.1:8000 --yes
 
-    sends to a receiver that runs already. The events are of the category receiver:bench, which Sendbird doesn't
-    have: they stay in its inbox for RECEIVER_RETENTION, and handlers that take every category ("*") RUN on them,
-    thousands of times. When they are handled can't be seen from here.
+    sends to a receiver that runs already. The events are of the category receiver:bench, which Sendbird
+    doesn't have: they stay in its inbox for RECEIVER_RETENTION, and handlers that take every category ("*")
+    RUN on them, thousands of times. When they are handled can't be seen from here.
 
     What sends shares the machine with what is measured. Exit code: 0 measured, 1 it failed, 2 wrong usage.
     """
     with _ends_by_signal():
         if url is None:
             if token is not None:
-                raise typer.BadParameter(
-                    "a receiver of its own has a token of its own.", param_hint="--token"
-                )
+                raise typer.BadParameter("it goes with --url only.", param_hint="--token")
             found = _measure_own(seconds, connections)
         else:
             if not yes:
                 raise typer.BadParameter(
-                    f"thousands of {HARMLESS} events would be stored there, and handlers that take every category "
-                    "would run on them. If that is all right, add --yes.",
+                    f"thousands of {HARMLESS} events would be stored there, and handlers that take every "
+                    "category would run on them. If that is all right, add --yes.",
                     param_hint="--url",
                 )
             found = _measure_other(_place(url, token), seconds, connections)
@@ -138,7 +137,8 @@ def _measure_other(place: Place, seconds: float, connections: int) -> dict[str, 
             idle = _idle(place, seconds, first + len(sent.latencies))
         except (OSError, TimeoutError) as error:
             raise ReceiverError(
-                f"could not send to {place.target.host}:{place.target.port}: {error}. Is the receiver running there?"
+                f"could not send to {place.target.host}:{place.target.port}: {error}. "
+                "Is the receiver running there?"
             ) from error
     return {**_figures(sent, idle, seconds, connections), "handled_per_second": None, "idle_handler_ms": None}
 

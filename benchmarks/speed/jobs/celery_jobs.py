@@ -26,7 +26,7 @@ app.conf.update(
 )
 
 
-@app.task(name="handle")
+@app.task(name="handle")  # type: ignore[untyped-decorator] # theirs has no types
 def handle(text: str) -> None:
     """Do nothing, or wait."""
     if SLEEP:

@@ -18,7 +18,7 @@ broker = RedisBroker(url=os.environ.get("BENCH_REDIS", "redis://"))
 dramatiq.set_broker(broker)
 
 
-@dramatiq.actor
+@dramatiq.actor  # type: ignore[untyped-decorator] # theirs has no types
 def handle(text: str) -> None:
     """Do nothing, or wait."""
     if SLEEP:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
-import threading
-import time
-from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.speed.jobs.count import SLEEP, tick
 from receiver import Context, Event, Handlers
+from receiver.cli.notes import FILE, Notes
 
 handlers = Handlers("speed")
-_notes: array[int] = array("Q")
-"""Message ids, each with the time of its handler's begin (ns)."""
 
 
 async def nothing(event: Event, context: Context) -> None:
@@ -30,36 +25,17 @@ async def wait(event: Event, context: Context) -> None:
     tick()
 
 
-async def note(event: Event, context: Context) -> None:
-    """Note which message it is, and when this began: in memory, and every half a second in a file."""
-    _notes.extend((event.raw["payload"]["message_id"], time.time_ns()))
-    tick()
+def _noting(notes: Notes) -> Callable[[Event, Context], Awaitable[None]]:
+    async def note(event: Event, context: Context) -> None:
+        notes.add(event.raw["payload"]["message_id"])
+        tick()
 
-
-def _write(file: Path) -> None:
-    global _notes  # noqa: PLW0603 - the one place where the notes change hands
-    full, _notes = _notes, array("Q")
-    if full:
-        with file.open("ab") as output:
-            full.tofile(output)
-
-
-def _write_often(file: Path) -> None:
-    while True:
-        time.sleep(0.5)
-        _write(file)
+    return note
 
 
 def _choose() -> Callable[[Event, Context], Awaitable[None]]:
-    if "BENCH_NOTES" in os.environ:
-        file = Path(os.environ["BENCH_NOTES"])
-
-        def begin() -> None:
-            threading.Thread(target=_write_often, args=(file,), daemon=True).start()
-
-        os.register_at_fork(after_in_child=begin)
-        atexit.register(_write, file)
-        return note
+    if FILE in os.environ:
+        return _noting(Notes(Path(os.environ[FILE])))
     return wait if SLEEP else nothing
 
 

@@ -23,7 +23,7 @@ broker: Any = (
 _started: list[bool] = []
 
 
-@broker.task(task_name="handle")
+@broker.task(task_name="handle")  # type: ignore[untyped-decorator] # theirs has no types
 async def handle(text: str) -> None:
     """Do nothing, or wait."""
     if SLEEP:

@@ -18,11 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+_BOT = "xoxb-1"
+
+
+_BOT = "xoxb-1"  # made up
+
 
 async def _authorize(**_: Any) -> AuthorizeResult:
-    return AuthorizeResult(
-        enterprise_id=None, team_id="T1", bot_token="xoxb-1", bot_id="B1", bot_user_id="U0"
-    )
+    return AuthorizeResult(enterprise_id=None, team_id="T1", bot_token=_BOT, bot_id="B1", bot_user_id="U0")
 
 
 _bolt = AsyncApp(signing_secret=os.environ["SENDBIRD_API_TOKEN"], authorize=_authorize)
@@ -42,7 +45,8 @@ _bolt.event("message")(ack=_acknowledge, lazy=[_work])
 
 async def events(request: Request) -> Response:
     """Hand the request to Bolt."""
-    return await _handler.handle(request)
+    answer: Response = await _handler.handle(request)
+    return answer
 
 
 app = Starlette(routes=[Route("/sendbird/webhook", events, methods=["POST"])])
