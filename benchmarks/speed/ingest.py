@@ -2,7 +2,7 @@
 
 Every contestant verifies the signature over the same 900 bytes (bare doesn't: it marks the limit), and runs
 in one uvicorn process with httptools and uvloop, but for Debian's `webhook`, which is a program of its own.
-Each has a Redis of its own, with `appendonly yes` and `appendfsync everysec` where its name says nothing else.
+Each has a Redis of its own, with `appendonly yes` and `appendfsync everysec` unless its name says more.
 wrk sends over 64 connections 20,000 bodies in turn, of 500 channels, each with a message id of its own.
 """
 

@@ -118,7 +118,8 @@ def _cost(data: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"A body has {data['body']} bytes. `receiver serve` answers "
-        f"{statistics.median(starts) * 1000:,.0f} ms ({min(starts) * 1000:,.0f}-{max(starts) * 1000:,.0f}, {len(starts)} starts) after its start."
+        f"{statistics.median(starts) * 1000:,.0f} ms ({min(starts) * 1000:,.0f}-{max(starts) * 1000:,.0f}, "
+        f"{len(starts)} starts) after its start."
     )
     yield ""
     cases = data["cases"]
