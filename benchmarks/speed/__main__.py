@@ -102,6 +102,7 @@ def options() -> tuple[str, Options]:
 def main() -> NoReturn:
     """Run it. Ctrl-C ends everything that was started."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     part, chosen = options()
     try:
         if part == "guard":

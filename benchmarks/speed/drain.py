@@ -32,9 +32,9 @@ from receiver.pipeline.connection import connect
 from receiver.pipeline.feeder import Feeder
 
 SHORT = 10_000
-SECONDS = 2.0
+SECONDS = 1.5
 """How long a slow contestant is measured."""
-LONG_SECONDS = 5.0
+LONG_SECONDS = 3.0
 WAIT = 0.02
 """What the waiting handler waits, in seconds."""
 AT_ONCE = 1000

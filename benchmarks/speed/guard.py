@@ -31,9 +31,10 @@ def run(
 ) -> int:
     """Measure, compare, and say what fell; return the exit code."""
     with progress() as bar:
-        task = bar.add_task("guard", total=ROUNDS * len(NAMES) + 5)
+        task = bar.add_task("guard", total=ROUNDS * len(NAMES) + 4)
         with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as folder:
             found = measure(Path(folder), ticker(bar, task))
+        bar.update(task, description="guard")
     limits = tomllib.loads(THRESHOLDS.read_text())
     table = Table("ratio", "now", "limit", title="the guard's ratios")
     fallen = []

@@ -16,7 +16,7 @@ from benchmarks.speed.options import Options
 from benchmarks.speed.road import Road
 from benchmarks.speed.stack import Stack
 
-EVENTS = 10
+EVENTS = 8
 """A round."""
 
 

@@ -26,7 +26,7 @@ from benchmarks.speed.stack import Stack
 from receiver.testing.servers import free_port
 
 PATH = "/sendbird/webhook"
-SECONDS = 3
+SECONDS = 2
 PLAIN, BARE, RECIPE = (
     "Starlette, verify and parse only",
     "bare ASGI, answers 200",

@@ -71,6 +71,7 @@ def _road(data: dict[str, Any]) -> Figure:
     axes.set_xticks(rates, [f"{rate:,.0f}\n{share}" for rate, share in zip(rates, shares, strict=True)])
     axes.set_xlabel(f"webhooks a second, and share of the highest sustained rate ({data['highest']:,.0f})")
     axes.set_ylabel("ms since the request was due")
+    axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(axis="y", alpha=0.3)
     axes.set_title("Road: latency by load (medians; shaded: least to most)")
@@ -108,7 +109,8 @@ def _bars(axes: Axes, found: Bars, names: list[str] | None = None) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
     if most:
-        axes.set_xlim(least / 2, most * 4)
+        axes.set_xlim(max(least / 2, 1), most * 4)
     axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.grid(axis="x", alpha=0.3, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)

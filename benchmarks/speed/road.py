@@ -30,7 +30,7 @@ from benchmarks.speed.stack import Stack
 from receiver.cli import load, notes
 
 PATH = "/sendbird/webhook"
-SECONDS = 4.0
+SECONDS = 3.0
 SHARES = (0.25, 0.5, 0.75)
 STEPS = 6
 """Looks for the highest rate: each halves what is left between one that was sustained and one that wasn't."""

@@ -142,7 +142,7 @@ def _cost(data: dict[str, Any]) -> Iterator[str]:
             yield _row(f"{name}: {phase}", *found)
     for phase in phases:
         found = [_memory(one.get(f"memory_{phase}", [])) for one in cases.values()]
-        yield _row(f"memory, MB RSS (PSS): {phase}", *found)
+        yield _row(f"memory of each process, MB RSS (PSS): {phase}", *found)
 
 
 def _memory(processes: list[dict[str, int]]) -> str:
