@@ -14,7 +14,7 @@ turns; a table's figures are medians, with the least and the most. Nothing else 
 
 To look at one thing quickly:
 
-    scripts/bench ingest --rounds 1 --seconds 1 --only ours --only plain --out /tmp/figures
+    scripts/bench ingest --rounds 1 --seconds 1 --only ours --only verify --out figures
 """
 
 from __future__ import annotations
@@ -29,26 +29,35 @@ from types import ModuleType
 from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.speed import cost, drain, guard, idle, ingest, plots, results, road, table
 from benchmarks.speed.children import Failed
 from benchmarks.speed.options import RESULTS, ROOT, Options
+from receiver.errors import ReceiverError
 
 PARTS: dict[str, ModuleType] = {"ingest": ingest, "drain": drain, "road": road, "idle": idle, "cost": cost}
 out, err = Console(), Console(stderr=True)
 
 
-def measure(names: list[str], options: Options) -> None:
-    """Measure the parts `names`, and write their figures."""
+def measure(names: list[str], options: Options) -> bool:
+    """Measure the parts `names`, and write their figures; tell whether all could be measured."""
+    failed = False
     with progress() as bar:
         for name in names:
             part = PARTS[name]
             task = bar.add_task(name, total=part.total(options))
-            with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as folder:
-                figures = part.run(options, Path(folder), ticker(bar, task))
+            try:
+                with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as folder:
+                    figures = part.run(options, Path(folder), ticker(bar, task))
+            except (Failed, ReceiverError, OSError) as error:  # the others can be measured all the same
+                bar.console.print(f"[bold red]{name} failed:[/bold red] {escape(str(error))}", soft_wrap=True)
+                failed = True
+                continue
             bar.update(task, description=name, completed=part.total(options), total=part.total(options))
             bar.console.print(f"{results.write(name, figures, options.out)}")
+    return not failed
 
 
 def progress() -> Progress:
@@ -104,18 +113,19 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     part, chosen = options()
+    well = True
     try:
         if part == "guard":
             sys.exit(guard.run(out, progress, ticker))
         if part != "table":
-            measure([*PARTS] if part == "all" else [part], chosen)
+            well = measure([*PARTS] if part == "all" else [part], chosen)
         report(chosen)
     except Failed as error:
         err.print(f"[bold red]Error:[/bold red] {error}", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(0)
+    sys.exit(0 if well else 1)
 
 
 if __name__ == "__main__":

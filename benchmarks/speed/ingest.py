@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from benchmarks.speed import bodies, cores, wrk
-from benchmarks.speed.children import Child, python_of
+from benchmarks.speed.children import Child, Failed, python_of
 from benchmarks.speed.options import Options, rotated
 from benchmarks.speed.stack import Stack
 from receiver.testing.servers import free_port
@@ -80,16 +80,24 @@ def run(options: Options, folder: Path, tick: Callable[[str], None]) -> dict[str
     signed, slack = folder / "signed", folder / "slack"
     bodies.write(signed, (bodies.signed(PATH, one) for one in bodies.bodies(bodies.REQUESTS)))
     with ExitStack() as stack:
-        ports = {one.name: _start(one, folder, stack) for one in here}
+        ports = {}
+        for one in here:
+            try:
+                ports[one.name] = _start(one, folder, stack)
+            except Failed as error:
+                absent[one.name] = f"did not start: {error}"[:300]
         for number in range(options.rounds):
-            for one in rotated(here, number):
+            for one in rotated([one for one in here if one.name in ports], number):
                 tick(f"ingest, round {number + 1}: {one.name}")
                 if one.module == "bolt":  # its signatures get stale
                     bodies.write(slack, _slack())
                 file = slack if one.module == "bolt" else signed
-                if number == 0:
-                    wrk.run(ports[one.name], file, 1)  # warm: code, and Redis
-                rounds[one.name].append(wrk.run(ports[one.name], file, seconds).data())
+                try:
+                    if number == 0:
+                        wrk.run(ports[one.name], file, 1)  # warm: code, and Redis
+                    rounds[one.name].append(wrk.run(ports[one.name], file, seconds).data())
+                except Failed as error:
+                    absent[one.name] = f"failed: {error}"[:300]
     return {
         "seconds": seconds,
         "connections": wrk.CONNECTIONS,

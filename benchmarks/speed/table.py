@@ -49,6 +49,8 @@ def _ingest(data: dict[str, Any]) -> Iterator[str]:
     )
     middle = {name: _middle(rounds, "rate") for name, rounds in data["rounds"].items() if rounds}
     for name, rounds in data["rounds"].items():
+        if name not in middle:
+            continue
         ratios = [
             f"{middle[name] / middle[other]:.2f}" if other in middle else ""
             for other in (ingest.PLAIN, ingest.BARE, ingest.RECIPE)
@@ -56,7 +58,7 @@ def _ingest(data: dict[str, Any]) -> Iterator[str]:
         latencies = [f"{_middle(rounds, share):.1f}" for share in ("p50", "p99")]
         yield _row(_strong(name), data["stores"][name], _spread(rounds), *latencies, *ratios)
     for name, why in data["absent"].items():
-        yield _row(name, data["stores"][name], why, "", "", "", "", "")
+        yield _row(name, data["stores"][name], _brief(why), "", "", "", "", "")
     yield from _ratios(data)
 
 
@@ -76,7 +78,7 @@ def _drain(data: dict[str, Any]) -> Iterator[str]:
         waits = _spread(data["wait"].get(name, []))
         yield _row(_strong(name), _spread(rounds), times, waits, _long(data["million"].get(name, {})))
     for name, why in {**data["absent"], **data["failed"]}.items():
-        yield _row(name, why.replace("\n", " ")[-80:], "", "", "")
+        yield _row(name, _brief(why), "", "", "")
     yield from _ratios(data)
 
 
@@ -147,6 +149,10 @@ def _cost(data: dict[str, Any]) -> Iterator[str]:
 
 def _memory(processes: list[dict[str, int]]) -> str:
     return ", ".join(f"{one['rss'] / 1e6:,.0f} ({one['pss'] / 1e6:,.0f})" for one in processes)
+
+
+def _brief(why: str) -> str:
+    return why.replace("\n", " ").replace("|", "/")[-100:]
 
 
 def _head(*names: str) -> Iterator[str]:
