@@ -42,9 +42,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from benchmarks import load
+from receiver.cli import load
 from receiver.embedded import EmbeddedRedis
 
+PATH = "/sendbird/webhook"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - made up, for this run
 CONNECTIONS = 64
 MEMBERS = 10
@@ -247,7 +248,8 @@ async def _measure(
         sending = progress.add_task("Webhooks", total=options.messages)
         mailing = progress.add_task("Digests", total=len(readers))
         watching = asyncio.create_task(_watch(look))
-        sent = await load.send(options.port, TOKEN, connections, progress=lambda: progress.advance(sending))
+        lanes = ((load.signed(PATH, TOKEN, body) for body in lane) for lane in connections)
+        sent = await load.send(load.Target(options.port), lanes, progress=lambda: progress.advance(sending))
         last_sent = time.perf_counter()
         deadline = last_sent + options.patience
         while len(post.by_reader) < len(readers) and time.perf_counter() < deadline:

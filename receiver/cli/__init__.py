@@ -23,6 +23,7 @@ VERBS = {
     "dead-letters": "receiver.cli.dead_letters",
     "handlers": "receiver.cli.handlers",
     "doctor": "receiver.cli.doctor",
+    "bench": "receiver.cli.bench",
     "new": "receiver.cli.new",
 }
 

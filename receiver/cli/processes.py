@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,13 +31,21 @@ class Processes:
         self._loose: list[subprocess.Popen[bytes]] = []
 
     def start(
-        self, name: str, arguments: list[str], environment: Mapping[str, str], *, quiet: bool = False
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        quiet: bool = False,
+        log: Path | None = None,
+        without: Collection[str] = (),
     ) -> None:
         """Start `receiver ARGUMENTS`. It is told to end when this process dies, however that happens.
 
-        A `quiet` one may log, but not print.
+        A `quiet` one may log, but not print. With a `log` it does neither, but writes there, and runs in
+        that folder. It gets this environment `without` some names, and `environment`.
         """
-        self._running[name] = self.launch(arguments, environment, quiet=quiet)
+        self._running[name] = self.launch(arguments, environment, quiet=quiet, log=log, without=without)
         self._loose.remove(self._running[name])
 
     def launch(
@@ -46,20 +55,26 @@ class Processes:
         *,
         quiet: bool = False,
         keep: Collection[int] = (),
+        log: Path | None = None,
+        without: Collection[str] = (),
     ) -> subprocess.Popen[bytes]:
         """Start `receiver ARGUMENTS` like `start`, but as one that may end by itself.
 
         It inherits the file descriptors `keep`.
         """
-        process = subprocess.Popen(  # noqa: S603 - the arguments are ours
-            # -P: the working directory, where handlers may be, must not hide what is installed
-            [sys.executable, "-P", "-m", "receiver", *arguments],
-            env={**os.environ, **environment},
-            stdout=subprocess.DEVNULL if quiet else None,
-            start_new_session=True,  # Ctrl-C is for this process: it ends the others in order
-            pass_fds=keep,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - a thread that watches files takes no lock of ours
-        )
+        inherited = {name: value for name, value in os.environ.items() if name not in without}
+        with log.open("ab") if log else contextlib.nullcontext() as output:
+            process = subprocess.Popen(  # noqa: S603 - the arguments are ours
+                # -P: the working directory, where handlers may be, must not hide what is installed
+                [sys.executable, "-P", "-m", "receiver", *arguments],
+                env={**inherited, **environment},
+                stdout=subprocess.DEVNULL if quiet else output,
+                stderr=output,
+                cwd=log.parent if log else None,
+                start_new_session=True,  # Ctrl-C is for this process: it ends the others in order
+                pass_fds=keep,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - a thread that watches files takes no lock of ours
+            )
         self._loose.append(process)
         return process
 

@@ -1,0 +1,1 @@
+"""The jobs that the workers are given, one module for each contestant."""

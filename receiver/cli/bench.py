@@ -1,0 +1,251 @@
+"""`receiver bench`: how fast this machine takes webhooks, and has them handled."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import orjson
+import typer
+import uvloop
+from rich.progress import Progress
+from rich.table import Table
+
+from receiver import settings
+from receiver.cli import beside, load
+from receiver.cli.bench_stack import BenchStack
+from receiver.cli.output import ERR, OUT, print_json
+from receiver.errors import ReceiverError
+
+PATH = "/sendbird/webhook"
+MESSAGE = "group_channel:message_send"
+HARMLESS = "receiver:bench"
+"""A category that Sendbird doesn't have: only handlers that take every category get it."""
+TEXT = "How fast is it, and how fast could it be? " * 15
+CHANNELS = 500
+IDLE_RATE = 5.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where webhooks are sent, and how they are signed."""
+
+    target: load.Target
+    path: str
+    token: str
+    category: str
+
+    def requests(self, first: int = 1) -> Iterator[bytes]:
+        """Give signed webhooks, each with a message id of its own, without an end."""
+        for number in count(first):
+            yield load.signed(self.path, self.token, _body(self.category, number), host=self.target.host)
+
+
+def bench(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Send to this receiver instead, whose handlers may run: see above. Needs --yes.",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="How long to send at full speed.")] = 5.0,
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="Connections that send at once.")] = 64,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="With --url: sign with this API token. Default: the first of SENDBIRD_API_TOKEN.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Yes, send to --url, though its handlers may run.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how fast this machine takes webhooks, and has them handled.
+
+    It starts a Redis, a receiver and a worker of its own, with a handler that does nothing, sends them
+    signed webhooks of about 900 bytes, and ends them. Nothing of yours is touched, and none of your settings
+    counts.
+
+    receiver bench --url http://127.0.0.1:8000 --yes
+
+    sends to a receiver that runs already. The events are of the category receiver:bench, which Sendbird
+    doesn't have: they stay in its inbox for RECEIVER_RETENTION, and handlers that take every category ("*")
+    RUN on them, thousands of times. When they are handled can't be seen from here.
+
+    What sends shares the machine with what is measured. Exit code: 0 measured, 1 it failed, 2 wrong usage.
+    """
+    with _ends_by_signal():
+        if url is None:
+            if token is not None:
+                raise typer.BadParameter("it goes with --url only.", param_hint="--token")
+            found = _measure_own(seconds, connections)
+        else:
+            if not yes:
+                raise typer.BadParameter(
+                    f"thousands of {HARMLESS} events would be stored there, and handlers that take every "
+                    "category would run on them. If that is all right, add --yes.",
+                    param_hint="--url",
+                )
+            found = _measure_other(_place(url, token), seconds, connections)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _measure_own(seconds: float, connections: int) -> dict[str, Any]:
+    with Progress(console=ERR, transient=True) as progress:
+        task = progress.add_task("Starting Redis, a receiver and a worker", total=None)
+        with BenchStack() as stack:
+            place = Place(load.Target(stack.port), PATH, stack.token, MESSAGE)
+            _run(load.send(place.target, [islice(place.requests(), 1)]))
+            stack.wait_for(1)
+            progress.update(task, description="Sending at full speed")
+            sent = _send(place, seconds, connections, first=2)
+            progress.update(task, description="Waiting for the handler")
+            handled = stack.wait_for(len(sent.latencies) + 1)
+            progress.update(task, description=f"Sending {IDLE_RATE:g} a second")
+            first = len(sent.latencies) + 2
+            idle = _idle(place, seconds, first)
+            begun = stack.wait_for(first - 1 + len(idle.times))
+    times = sorted(time for number, time in handled.items() if number > 1)
+    span = (times[-1] - times[0]) / 1e9
+    waits = [(begun[first + at] - due) / 1e9 for at, due in enumerate(idle.times)]
+    return {
+        **_figures(sent, idle, seconds, connections),
+        "handled_per_second": (len(times) - 1) / span if span else None,
+        "idle_handler_ms": _spread(waits),
+    }
+
+
+def _measure_other(place: Place, seconds: float, connections: int) -> dict[str, Any]:
+    with Progress(console=ERR, transient=True) as progress:
+        progress.add_task(f"Sending to {place.target.host}:{place.target.port}", total=None)
+        try:
+            first = time.time_ns() // 1_000_000 * 1000
+            sent = _send(place, seconds, connections, first=first)
+            idle = _idle(place, seconds, first + len(sent.latencies))
+        except (OSError, TimeoutError) as error:
+            raise ReceiverError(
+                f"could not send to {place.target.host}:{place.target.port}: {error}. "
+                "Is the receiver running there?"
+            ) from error
+    return {**_figures(sent, idle, seconds, connections), "handled_per_second": None, "idle_handler_ms": None}
+
+
+def _send(place: Place, seconds: float, connections: int, *, first: int) -> load.Sent:
+    shared = load.until(seconds, place.requests(first))
+    return _accepted(_run(load.send(place.target, [shared] * connections)))
+
+
+def _idle(place: Place, seconds: float, first: int) -> load.Sent:
+    requests = list(islice(place.requests(first), max(1, round(IDLE_RATE * seconds))))
+    return _accepted(_run(load.pace(place.target, requests, IDLE_RATE, connections=1)))
+
+
+def _run(work: Coroutine[Any, Any, load.Sent]) -> load.Sent:
+    return uvloop.run(work)
+
+
+def _accepted(sent: load.Sent) -> load.Sent:
+    """Return `sent` if all was accepted.
+
+    Raises:
+        ReceiverError: some was refused.
+    """
+    if not sent.refused:
+        return sent
+    answers = ", ".join(
+        f"{number} with {status}" for status, number in sent.statuses.items() if status != 200
+    )
+    hint = " The token is not one of the receiver's: pass it as --token." if 401 in sent.statuses else ""
+    raise ReceiverError(f"of {len(sent.latencies)} webhooks some were refused: {answers}.{hint}")
+
+
+def _place(url: str, token: str | None) -> Place:
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+        raise typer.BadParameter(
+            f"expected an address like http://127.0.0.1:8000, got {url!r}", param_hint="--url"
+        )
+    secure = parts.scheme == "https"
+    target = load.Target(port or (443 if secure else 80), parts.hostname, secure)
+    if token is None:
+        known = beside.load().api_tokens
+        if not known:
+            raise settings.missing("api_tokens", "The webhooks are signed with it. Or pass it as --token.")
+        token = known[0].get_secret_value()
+    return Place(target, parts.path if parts.path.strip("/") else PATH, token, HARMLESS)
+
+
+def _body(category: str, number: int) -> bytes:
+    return orjson.dumps(
+        {
+            "category": category,
+            "type": "MESG",
+            "sender": {"user_id": "bench", "nickname": "Bench", "profile_url": "", "metadata": {}},
+            "payload": {"message_id": number, "message": TEXT, "created_at": 1754903400123, "data": ""},
+            "channel": {"channel_url": f"bench_{number % CHANNELS}", "name": "Bench", "custom_type": ""},
+            "app_id": "BENCH",
+        }
+    )
+
+
+def _figures(sent: load.Sent, idle: load.Sent, seconds: float, connections: int) -> dict[str, Any]:
+    return {
+        "seconds": seconds,
+        "connections": connections,
+        "body_bytes": len(_body(MESSAGE, 1)),
+        "events": len(sent.latencies),
+        "stored_per_second": sent.rate,
+        "answer_ms": _spread(sent.latencies),
+        "idle_answer_ms": _spread(idle.latencies),
+    }
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    return {name: load.percentile(seconds, share) * 1000 for name, share in (("p50", 0.5), ("p99", 0.99))}
+
+
+def _print(found: dict[str, Any]) -> None:
+    table = Table(
+        title=f"{found['connections']} connections, {found['body_bytes']} bytes, {found['seconds']:g} s"
+    )
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    table.add_row("stored a second", f"{found['stored_per_second']:,.0f}")
+    table.add_row("answered after, at full speed", _show(found["answer_ms"]))
+    if found["handled_per_second"] is not None:
+        table.add_row("handled a second, by one worker process", f"{found['handled_per_second']:,.0f}")
+    table.add_row(f"answered after, at {IDLE_RATE:g} a second", _show(found["idle_answer_ms"]))
+    if found["idle_handler_ms"] is not None:
+        table.add_row(f"handler begins after, at {IDLE_RATE:g} a second", _show(found["idle_handler_ms"]))
+    OUT.print(table)
+
+
+def _show(spread: dict[str, float]) -> str:
+    return f"p50 {spread['p50']:,.1f} ms, p99 {spread['p99']:,.1f} ms"
+
+
+@contextmanager
+def _ends_by_signal() -> Iterator[None]:
+    """End this block at SIGTERM as at Ctrl-C: what was started is ended first."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,152 @@
+"""`receiver bench`: what it tells, where it sends, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+import psutil
+import pytest
+
+from receiver.cli.bench_stack import BenchStack
+from receiver.errors import ReceiverError
+from receiver.pipeline import keys
+from tests.processes import Process, wait_for
+from tests.support import API_TOKEN, Served, make_settings
+
+
+@pytest.fixture
+def temporary(monkeypatch, tmp_path):
+    """The folder of temporary files. Its path is short enough for a socket."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folder
+
+
+def test_a_stack_of_its_own(run, temporary, monkeypatch):
+    """It measures everything, whatever is set, and leaves neither processes nor files behind."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", "redis://nowhere.invalid")
+    monkeypatch.setenv("RECEIVER_MAX_BODY", "1")
+    code, out, err = run("bench", "--seconds", "0.2", "--connections", "4", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["connections"] == 4
+    assert found["events"] > 0
+    assert found["stored_per_second"] > 0
+    assert found["handled_per_second"] > 0
+    for name in ("answer_ms", "idle_answer_ms", "idle_handler_ms"):
+        assert 0 < found[name]["p50"] <= found[name]["p99"]
+    assert list(temporary.glob("receiver-bench-*")) == []
+    assert psutil.Process().children() == []
+
+
+def test_ctrl_c_ends_all(temporary, tmp_path):
+    """Told to end, it ends all that it has started, and removes its folder."""
+    command = [sys.executable, "-m", "receiver", "bench", "--seconds", "60"]
+    bench = Process(command, {"TMPDIR": str(temporary)}, tmp_path / "log")
+    try:
+        wait_for(lambda: list(temporary.glob("*/notes")), what="the first event to be handled")
+        children = psutil.Process(bench.pid).children(recursive=True)
+        assert len(children) > 3
+        assert bench.stop(signal.SIGINT) == 130, bench.output
+    finally:
+        bench.stop()
+    assert "Traceback" not in bench.output
+    wait_for(lambda: not any(child.is_running() for child in children), what="the end of all processes")
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_worker_that_is_gone(temporary):
+    """It fails, and doesn't wait, when what it measures ends."""
+    with BenchStack() as stack:
+        for child in psutil.Process().children():
+            if "work" in child.cmdline():
+                os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(ReceiverError, match="the worker ended by itself"):
+            stack.wait_for(1)
+    assert psutil.Process().children() == []
+
+
+class TestElsewhere:
+    """A receiver that runs already."""
+
+    @pytest.fixture
+    def served(self, redis_url, clean):
+        with Served(make_settings(redis_url)) as server:
+            yield server
+
+    def test_sends_there(self, run, served, blocking):
+        """Its events have a category that no handler but one for everything has asked for."""
+        url = served.url.removeprefix("http://")
+        code, out, err = run(
+            *("bench", "--url", url, "--yes", "--token", API_TOKEN),
+            *("--seconds", "0.2", "--connections", "4"),
+        )
+        assert code == 0, err
+        assert "stored a second" in out
+        assert "handled" not in out
+        stored = blocking.xrange(keys.INBOX)
+        assert {fields[b"category"] for _, fields in stored} == {b"receiver:bench"}
+        assert len({fields[b"body"] for _, fields in stored}) == len(stored)
+
+    def test_the_configured_token(self, run, served, monkeypatch):
+        """Without a token it signs with the first one that is set."""
+        monkeypatch.setenv("SENDBIRD_API_TOKEN", API_TOKEN)
+        code, out, err = run(
+            "bench", "--url", served.url, "--yes", "--seconds", "0.1", "--connections", "2", "--json"
+        )
+        assert code == 0, err
+        assert json.loads(out)["handled_per_second"] is None
+
+    def test_a_wrong_token(self, run, served):
+        """What is refused is no measurement; it says why, and what to do."""
+        code, _, err = run(
+            "bench",
+            "--url",
+            served.url,
+            "--yes",
+            "--token",
+            "wrong",
+            "--seconds",
+            "0.1",
+            "--connections",
+            "2",
+        )
+        assert code == 1
+        assert "with 401" in err
+        assert "--token" in err
+
+    def test_nobody_there(self, run, free_port):
+        """It says that nobody answers."""
+        url = f"http://127.0.0.1:{free_port}"
+        code, _, err = run("bench", "--url", url, "--yes", "--token", "x")
+        assert code == 1
+        assert "Is the receiver running" in err
+
+    def test_no_token(self, run):
+        """Without any token it names the setting."""
+        code, _, err = run("bench", "--url", "http://127.0.0.1:1", "--yes")
+        assert code == 1
+        assert "SENDBIRD_API_TOKEN" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--url", "http://127.0.0.1:8000"], "--yes"),
+        (["--token", "x"], "--url only"),
+        (["--url", "ftp://here", "--yes"], "expected an address"),
+        (["--url", "http://here:port", "--yes"], "expected an address"),
+        (["--url", "http://", "--yes"], "expected an address"),
+    ],
+)
+def test_wrong_usage(run, monkeypatch, arguments, says):
+    """Handlers don't run by accident, and an address is one."""
+    monkeypatch.setenv("COLUMNS", "200")
+    code, _, err = run("bench", *arguments)
+    assert code == 2
+    assert says in err
