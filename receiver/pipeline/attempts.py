@@ -8,12 +8,9 @@ import random
 import socket
 import time
 import traceback
-from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
-import redis
 import structlog
 
 from receiver.calls import call, is_async
@@ -21,18 +18,15 @@ from receiver.context import BotReplies, Context
 from receiver.errors import MailUnavailable, Permanent, Retry, SendbirdUnavailable
 from receiver.events import Batch, BotMessage, Event, MessageSent
 from receiver.events.catalogue import open_event
-from receiver.mail.mailer import MailRoom
 from receiver.pipeline import batches
-from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Attempt, Outcome, Status
 from receiver.pipeline.finished import Finished
 from receiver.pipeline.lanes import Taken
-from receiver.pipeline.lifespans import Lifespans
-from receiver.pipeline.limits import Limited, Strays
+from receiver.pipeline.limits import Limited
 from receiver.pipeline.memory import Memory
 from receiver.pipeline.runs import Run, StillRuns
+from receiver.pipeline.surroundings import AttemptSurroundings
 from receiver.plugins import Handler
-from receiver.sendbird.platform import Platform
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 600.0
@@ -46,26 +40,6 @@ VERBS = {
 }
 
 _log = structlog.get_logger("receiver.attempts")
-
-
-class Surroundings(Protocol):
-    """What an attempt needs of its process.
-
-    `threads` bounds the plain functions that run at once, `batches` each handler's batches: their events are
-    in memory meanwhile. `strays` are attempts that ended without their functions.
-
-    `blocking` is the client for RQ, which has no asynchronous one.
-    """
-
-    client: Client
-    blocking: redis.Redis
-    sendbird: Platform
-    mail: MailRoom
-    bots: frozenset[str]
-    threads: asyncio.Semaphore
-    batches: defaultdict[str, asyncio.Semaphore]
-    lifespans: Lifespans
-    strays: Strays
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +67,7 @@ def backoff(failures: int) -> float:
 class Attempts:
     """Runs the attempts of one handler."""
 
-    def __init__(self, handler: Handler, surroundings: Surroundings) -> None:
+    def __init__(self, handler: Handler, surroundings: AttemptSurroundings) -> None:
         self._handler = handler
         self._around = surroundings
         self._is_async = is_async(handler.call)

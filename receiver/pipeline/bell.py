@@ -1,7 +1,8 @@
-"""The bell: tells drains that linger at their empty lanes that something has come.
+"""The bell: tells workers which lanes have got something, before RQ could.
 
-The dispatcher publishes the lanes' names in the step that puts events there. A message that gets lost costs
-the rest of the drain's lingering: it looks into its lane before it leaves.
+The dispatcher publishes the lanes' names in the step that puts events there. A drain that lingers at its
+empty lane goes on at once, and a process that is free begins one. A message that gets lost costs a moment: a
+drain looks into its lane before it leaves, and a lane that nobody comes for gets an RQ job.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 -- ARGV  1 prefix  2 token  3 expected cursor  4 new cursor  5 dedupe window (s)
 --       6 the routes, where they may have changed, or ''
 --       then for each event: entry, identity, its shard, n, and n lanes
--- Returns the lanes that were asleep, or false if the caller no longer leads. For those whose drains
--- linger, the bell rings.
+-- Returns {how many processes heard the bell, the lanes that were asleep}, or false if the caller no longer
+-- leads. The bell rings for lanes that were asleep, and for those whose drains linger.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then
   return false
@@ -71,7 +71,7 @@ while i <= #ARGV do
   end
 end
 
-local woken, rung = {}, {}
+local woken, lingering = {}, {}
 for _, lane in ipairs(order) do
   local key, entries = prefix .. 'lane:' .. lane .. ':queue', queues[lane]
   for first = 1, #entries, 1000 do
@@ -80,16 +80,18 @@ for _, lane in ipairs(order) do
   local state = redis.call('HGET', KEYS[3], lane)
   if state ~= 'active' then
     redis.call('HSET', KEYS[3], lane, 'active')
-    local to_call = state == 'lingering' and rung or woken
-    to_call[#to_call + 1] = lane
+    local which = state == 'lingering' and lingering or woken
+    which[#which + 1] = lane
   end
 end
-if #rung > 0 then
-  redis.call('PUBLISH', prefix .. 'bell', table.concat(rung, '\n'))
+local heard = 0
+if #woken + #lingering > 0 then
+  local lanes = table.concat(woken, '\n') .. '\n' .. table.concat(lingering, '\n')
+  heard = redis.call('PUBLISH', prefix .. 'bell', lanes)
 end
 redis.call('SET', KEYS[2], ARGV[4])
 redis.call('HINCRBY', KEYS[4], 'dispatched', events)
 if duplicates > 0 then
   redis.call('HINCRBY', KEYS[4], 'repeated', duplicates)
 end
-return woken
+return {heard, woken}

@@ -35,6 +35,8 @@ LEASE_MS = 5_000
 RENEW = 1.0
 """Seconds between renewals of the lease, and between looks at the routes."""
 AT_ONCE = 500
+ANSWERED_WITHIN = 0.05
+"""Seconds in which a worker that has heard the bell begins a drain."""
 SHARDS = 4096
 """Hashes per dedupe window. Redis keeps small ones, of up to 512 identities, in a quarter of the memory."""
 _BATCH = COLLECTED.encode()
@@ -84,6 +86,8 @@ class Dispatcher:
         self._leading = False
         self._renewed = 0.0
         self._is_bounded = False
+        self._rung: dict[str, float] = {}
+        self._waker: asyncio.Task[None] | None = None
         self._seldom = Seldom()
         self._reaper = Reaper(client, blocking)
         self._housekeeper = Housekeeper(client, retention, inbox_limit)
@@ -184,19 +188,49 @@ class Dispatcher:
         for entry, fields in entries:
             arguments += self._plan(entry, fields)
         last = entries[-1][0].decode()
-        woken = await self._dispatch.run(
+        result = await self._dispatch.run(
             self._client,
             [keys.LEASE, keys.CURSOR, keys.LANES, keys.STATS, keys.ROUTINGS],
             [keys.PREFIX, self.token, self._cursor, last, self._dedupe_window, self._untold, *arguments],
         )
-        if woken is None:
+        if result is None:
             _log.warning("no longer leads")
             self._leading = False
             return 0
         self._cursor, self._untold = last, b""
+        heard, woken = result
         if woken:
-            await asyncio.to_thread(jobs.wake, self._blocking, [lane.decode() for lane in woken])
+            await self._wake([lane.decode() for lane in woken], at_once=not heard)
         return len(entries)
+
+    async def _wake(self, lanes: list[str], *, at_once: bool) -> None:
+        """Have `lanes` drained: by RQ, where nobody has heard the bell, or came in time."""
+        if at_once:
+            await asyncio.to_thread(jobs.wake, self._blocking, lanes)
+            return
+        self._rung |= dict.fromkeys(lanes, time.monotonic())
+        if self._waker is None:
+            self._waker = asyncio.create_task(self._wake_the_rest())
+
+    async def _wake_the_rest(self) -> None:
+        """Give lanes that the bell has rung for, and that nobody came for, a job. The reaper does it else."""
+        try:
+            while self._rung:
+                await asyncio.sleep(ANSWERED_WITHIN)
+                before = time.monotonic() - ANSWERED_WITHIN
+                lanes = [lane for lane, rung in self._rung.items() if rung <= before]
+                for lane in lanes:
+                    del self._rung[lane]
+                owners = (
+                    await self._client.mget([keys.lane(lane, "owner") for lane in lanes]) if lanes else []
+                )
+                alone = [lane for lane, owner in zip(lanes, owners, strict=True) if owner is None]
+                if alone:
+                    await asyncio.to_thread(jobs.wake, self._blocking, alone)
+        except (RedisError, OSError):
+            self._rung.clear()
+        finally:
+            self._waker = None
 
     def _plan(self, entry: bytes, fields: dict[bytes, bytes]) -> list[Any]:
         """Return one event's part of the script's arguments."""

@@ -8,23 +8,25 @@ round trip a batch, and a slow conversation holds up no other.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from receiver.pipeline import attempts, lanes
+from receiver.pipeline import lanes, pace
 from receiver.pipeline.attempts import Attempts, Verdict
 from receiver.pipeline.deliveries import Status
 from receiver.pipeline.finished import Finished
 from receiver.pipeline.lanes import LEASE_MS, Lane, Operation, Release, Taken
+from receiver.pipeline.pace import Pace
+from receiver.pipeline.surroundings import Surroundings
 from receiver.plugins import Handler
 
 SLICE = 5.0
@@ -33,32 +35,9 @@ WINDOW = 256
 """Events that a drain has at once."""
 POLL = 0.05
 """Seconds between looks into the lane while handlers run: it may have events of other conversations."""
-SHARE = 16
-"""Events of one conversation that a drain has at once: a busy channel must not fill the window."""
-MOST = WINDOW // 2
-"""The same, where handlers are so quick that all of a turn's events have ended before the next turn."""
-PACE = 0.02
-"""Seconds between turns that bring little: each costs as much as some ten events."""
-FULL = 64
-"""Events in a turn from which on the next one follows at once."""
-LINGER = 1.0
-"""Seconds that a drain waits at its empty lane: a new one costs as much as some hundred events."""
 ABANDONS_WITHIN = 60.0
 """Seconds that a drain which lost Redis goes on trying to give back what it has."""
-
 _log = structlog.get_logger("receiver.drain")
-
-
-class Surroundings(attempts.Surroundings, Protocol):
-    """What a drain needs of its process.
-
-    `stopping`: the process ends, and at once where it is `out_of_time`. `alone`: nothing else can run in it
-    while this drain does.
-    """
-
-    stopping: bool
-    out_of_time: bool
-    alone: bool
 
 
 @dataclass(slots=True)
@@ -92,11 +71,10 @@ class Drain:
         self._finished: defaultdict[Status, list[Finished]] = defaultdict(list)
         self._unsaved: dict[str, bytes] = {}  # conversation → its state, which a later turn records
         self._taken = 0
-        self._share = SHARE // 2
         self._progress = asyncio.Event()
-        self._call = asyncio.Event()
+        self._pace = Pace(alone=surroundings.alone)
         self._lingers = False
-        self._renewed = self._slice_end = self._next_turn = 0.0
+        self._renewed = self._slice_end = 0.0
 
     async def begin(self) -> bool:
         """Become the lane's owner; tell whether that worked, or another drain lives."""
@@ -104,7 +82,7 @@ class Drain:
         if recovered:
             _log.warning("took over from a worker that died", lane=self._lane.name, events=recovered)
         self._renewed = time.monotonic()
-        self._slice_end = self._renewed + SLICE
+        self._slice_end = self._renewed + SLICE * random.uniform(0.7, 1.3)  # noqa: S311 - spreads load
         return recovered is not None
 
     async def run(self) -> Release:
@@ -126,7 +104,7 @@ class Drain:
     def wake(self) -> None:
         """Make the drain look at once at `stopping`, or into the lane where it lingers."""
         self._progress.set()
-        self._call.set()
+        self._pace.ring()
 
     async def _run(self) -> Release:
         while True:
@@ -137,25 +115,24 @@ class Drain:
                 self._give_back()
             else:
                 self._start_ready()
-            early = 0.0 if leaving else self._next_turn - time.monotonic()
-            if early > 0:
+            if not leaving and (early := self._pace.early) > 0:
                 await self._wait(early)
                 continue
             operations = self._collect_operations()
-            want = 0 if leaving else self._room()
-            came = False
-            if operations or want or time.monotonic() - self._renewed > LEASE_MS / 4000:
-                came = await self._turn(operations, want)
-            if came:
+            want = 0 if leaving or len(self._running) >= self._concurrency else WINDOW - self._taken
+            needed = operations or want or time.monotonic() - self._renewed > LEASE_MS / 4000
+            if needed and await self._turn(operations, want):
                 await asyncio.sleep(0)  # lets conversations begin, and quick handlers end
             elif self._running and not self._has_ended():
                 await self._wait(POLL if want else LEASE_MS / 4000)
-            elif not (self._running or self._has_ended() or self._ready or await self._is_called()):
+            elif self._running or self._has_ended() or self._ready:
+                continue
+            elif not (self._lingers and await self._pace.linger()):
                 leaving = leaving or self._lane.suspects == "only"
                 left = await self._lane.release(give_way=leaving)
                 if leaving or left.state != "more":
                     return left
-                self._next_turn = 0.0
+                self._pace.hurry()
                 await asyncio.sleep(0)
 
     def _leaving(self) -> bool:
@@ -171,29 +148,25 @@ class Drain:
     def _slice_is_over(self) -> bool:
         return time.monotonic() >= self._slice_end
 
-    def _room(self) -> int:
-        """Return how many more events to take."""
-        return 0 if len(self._running) >= self._concurrency else WINDOW - self._taken
-
     async def _turn(self, operations: list[Operation], want: int) -> bool:
         """Record and take; tell whether events came."""
-        self._share = SHARE if self._conversations else min(2 * self._share, MOST)
-        enough = [one.name for one in self._conversations.values() if len(one.waiting) >= SHARE]
+        self._pace.begin_turn(idle=not self._conversations)
+        enough = [one.name for one in self._conversations.values() if len(one.waiting) >= pace.SHARE]
         saving = dict(self._unsaved)
         linger = self._may_linger and not (self._running or self._ready)
-        self._call.clear()
-        self._next_turn = 0.0 if self._around.alone else time.monotonic() + PACE
-        batch = await self._lane.turn(operations, want=want, share=self._share, enough=enough, linger=linger)
-        for name, state in saving.items():
-            if self._unsaved.get(name) is state:
-                del self._unsaved[name]
+        batch = await self._lane.turn(
+            operations, want=want, share=self._pace.share, enough=enough, linger=linger
+        )
+        self._unsaved = {
+            name: state for name, state in self._unsaved.items() if saving.get(name) is not state
+        }
         self._renewed = time.monotonic()
-        if batch.overflowing or len(batch.events) >= FULL:
-            self._next_turn = 0.0
+        self._pace.end_turn(len(batch.events))
         self._receive(batch.events)
         self.suspect_waits = batch.suspect_waits or self.suspect_waits
         self._lingers = batch.lingers
         for name in batch.overflowing:
+            self._pace.hurry()
             if name in self._conversations:
                 self._overflowing.add(name)
             else:
@@ -211,17 +184,6 @@ class Drain:
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._progress.wait()
-
-    async def _is_called(self) -> bool:
-        """Where the drain lingers, wait for the bell; tell whether it has rung."""
-        if not self._lingers:
-            return False
-        self._lingers = False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER):
-                await self._call.wait()
-        self._next_turn = 0.0
-        return self._call.is_set()
 
     def _receive(self, events: Iterable[Taken]) -> None:
         """Put what was taken into its conversations."""
@@ -274,7 +236,7 @@ class Drain:
         if conversation.name in self._overflowing:
             self._overflowing.discard(conversation.name)
             self._operations.append(lanes.resume(conversation.name))
-            self._next_turn = 0.0  # its next events wait for that
+            self._pace.hurry()  # its next events wait for that
 
     def _collect_operations(self) -> list[Operation]:
         """Return what has to be recorded, and forget it."""

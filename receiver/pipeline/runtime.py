@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -20,6 +20,7 @@ from uuid import uuid4
 import redis
 import structlog
 import uvloop
+from redis.exceptions import RedisError
 
 from receiver import settings
 from receiver.children import signals_blocked
@@ -78,7 +79,7 @@ class Runtime:
         self.sendbird = Platform(config.platform_url, token)
         self.mail = MailRoom(config, self.client)
         self._drains: dict[asyncio.Task[None], Drain] = {}
-        self._bell: asyncio.Task[None] | None = None
+        self._answers: set[asyncio.Task[None]] = set()
         self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(
             ThreadPoolExecutor(THREADS + MOST_STRAYS + SPARE_THREADS, thread_name_prefix="handler")
@@ -117,6 +118,10 @@ class Runtime:
         self._call(self.lifespans.stop())
         self._call(self.mail.aclose())
 
+    def listen(self) -> None:
+        """Begin drains also when the bell rings: sooner than by an RQ job, and for less."""
+        asyncio.run_coroutine_threadsafe(bell.listen(self.client, self._ring), self._loop)
+
     def watch(self) -> None:
         """Begin to watch the loop, if nobody does."""
         if not self._watched:
@@ -150,7 +155,8 @@ class Runtime:
     def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _begin(self, lane: str) -> bool:
+    async def _begin(self, lane: str, *, called: bool = False) -> bool:
+        """Begin a drain, by an RQ job or because the bell has `called`; tell whether that worked."""
         handler = self.handlers.get(routes.handler_of(lane))
         if handler is None:
             raise PluginError(
@@ -162,6 +168,8 @@ class Runtime:
         pipeline.exists(keys.dangerous(handler.name))
         known, dangerous = await pipeline.execute()
         self.bots = frozenset(bot.decode() for bot in known)
+        if dangerous and called:
+            return False  # its job tells those who are for such handlers
         if dangerous and self.suspects == "none":
             await asyncio.to_thread(jobs.wake, self.blocking, [lane], suspects=True)
             return False
@@ -173,8 +181,6 @@ class Runtime:
         drain = Drain(mailbox, handler, self)
         if not await drain.begin():
             return False
-        if self._bell is None and not self.alone:
-            self._bell = asyncio.create_task(bell.listen(self.client, self._ring))
         task = asyncio.create_task(self._run(drain, lane))
         self._drains[task] = drain
         task.add_done_callback(self._drains.pop)
@@ -196,10 +202,22 @@ class Runtime:
         elif left.state == "more":
             jobs.wake(self.blocking, [lane], suspects=suspects)
 
-    def _ring(self, lanes: set[str]) -> None:
-        for drain in self._drains.values():
-            if drain.lane in lanes:
-                drain.wake()
+    def _ring(self, lanes: Collection[str]) -> None:
+        drains = {drain.lane: drain for drain in self._drains.values()}
+        for lane in lanes:
+            if lane in drains:
+                drains[lane].wake()
+            elif routes.handler_of(lane) in self.handlers and not self.stopping:
+                answer = asyncio.create_task(self._answer(lane))
+                self._answers.add(answer)
+                answer.add_done_callback(self._answers.discard)
+
+    async def _answer(self, lane: str) -> None:
+        """Begin a drain that the bell has rung for, unless somebody else does."""
+        try:
+            await self._begin(lane, called=True)
+        except (RedisError, OSError) as error:
+            _log.warning("a lane's call wasn't answered; it gets a job", lane=lane, error=str(error))
 
     def _wake_drains(self) -> None:
         for drain in self._drains.values():

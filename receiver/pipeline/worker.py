@@ -107,6 +107,8 @@ class LaneWorker(SimpleWorker):
         here.name, here.alone, here.suspects, here.grace = self.name, self.alone, self.suspects, self.grace
         here.pulse = self.pulse or here.pulse
         here.watch()
+        if self.suspects == "none":
+            here.listen()
         super()._install_signal_handlers()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:

@@ -16,8 +16,9 @@ from receiver.pipeline import attempts, keys, lanes, routes
 from receiver.pipeline import drain as drain_module
 from receiver.pipeline.attempts import backoff
 from receiver.pipeline.connection import connect_many
-from receiver.pipeline.drain import SHARE, WINDOW
+from receiver.pipeline.drain import WINDOW
 from receiver.pipeline.lanes import Lane
+from receiver.pipeline.pace import SHARE
 from receiver.signature import sign
 
 HANDLER = "test.h"

@@ -36,7 +36,7 @@ def test_a_delivery_costs_a_few_bytes():
 
 
 async def test_what_ends_at_once_needs_no_hash(road):
-    """A delivery that is done in its first attempt is recorded with its times and its place, and has no key."""
+    """A delivery that is done in its first attempt is on record with its times and place, and has no key."""
     name = add(road, "h")
     event = await road.append()
     await road.dispatch()

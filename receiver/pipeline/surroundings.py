@@ -1,0 +1,47 @@
+"""What surrounds a drain: the process that it runs in, which the runtime is in a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Protocol
+
+import redis
+
+from receiver.mail.mailer import MailRoom
+from receiver.pipeline.connection import Client
+from receiver.pipeline.lifespans import Lifespans
+from receiver.pipeline.limits import Strays
+from receiver.sendbird.platform import Platform
+
+
+class AttemptSurroundings(Protocol):
+    """What an attempt needs of its process.
+
+    `threads` bounds the plain functions that run at once, `batches` each handler's batches: their events are
+    in memory meanwhile. `strays` are attempts that ended without their functions.
+
+    `blocking` is the client for RQ, which has no asynchronous one.
+    """
+
+    client: Client
+    blocking: redis.Redis
+    sendbird: Platform
+    mail: MailRoom
+    bots: frozenset[str]
+    threads: asyncio.Semaphore
+    batches: defaultdict[str, asyncio.Semaphore]
+    lifespans: Lifespans
+    strays: Strays
+
+
+class Surroundings(AttemptSurroundings, Protocol):
+    """What a drain needs of its process.
+
+    `stopping`: the process ends, and at once where it is `out_of_time`. `alone`: nothing else can run in it
+    while this drain does.
+    """
+
+    stopping: bool
+    out_of_time: bool
+    alone: bool
