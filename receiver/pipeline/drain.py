@@ -127,7 +127,7 @@ class Drain:
                 await self._wait(POLL if want else LEASE_MS / 4000)
             elif self._running or self._has_ended() or self._ready:
                 continue
-            elif not (self._lingers and await self._pace.linger()):
+            elif leaving or not (self._lingers and await self._pace.linger()):
                 leaving = leaving or self._lane.suspects == "only"
                 left = await self._lane.release(give_way=leaving)
                 if leaving or left.state != "more":

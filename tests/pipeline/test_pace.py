@@ -63,6 +63,18 @@ async def linger(road):
     return drain, draining
 
 
+def count_turns(monkeypatch):
+    """Note each turn that a drain takes from now on."""
+    turns, real = [], Lane.turn
+
+    async def turn(self, *arguments, **options):
+        turns.append(self.name)
+        return await real(self, *arguments, **options)
+
+    monkeypatch.setattr(Lane, "turn", turn)
+    return turns
+
+
 def test_turns_that_bring_little_keep_a_distance():
     """The next turn is due later after a small turn, and at once after a full one, or in a hurry."""
     one = Pace(alone=False)
@@ -151,12 +163,27 @@ async def test_a_bell_that_nobody_hears_loses_nothing(road, seen, monkeypatch):
     assert seen == [event]
 
 
-async def test_a_stopping_drain_does_not_linger(road, seen):
+async def test_a_stopping_drain_does_not_linger(road, seen, monkeypatch):
     """It leaves at once when its process ends."""
     drain, draining = await linger(road)
+    turns = count_turns(monkeypatch)
     road.stopping = True
     drain.wake()
     assert (await draining).state == "empty"
+    assert turns == []
+
+
+async def test_a_call_for_nothing_is_no_reason_to_hurry(road, seen, monkeypatch):
+    """Whoever rings, a drain looks once, and lingers on."""
+    drain, draining = await linger(road)
+    turns = count_turns(monkeypatch)
+    for number in range(1, 4):
+        drain.wake()
+        await until(lambda: asyncio.sleep(0, len(turns)), number.__eq__)
+    road.stopping = True
+    drain.wake()
+    await draining
+    assert len(turns) == 3
 
 
 async def test_a_lane_that_nobody_comes_for_gets_a_job(road, seen, blocking, listener):
