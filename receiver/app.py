@@ -114,7 +114,8 @@ class Receiver:
             self.metrics.spool_bytes = size
         try:
             length = await self.inbox.length()
-            lanes = int(await self.client.hlen(keys.LANES))
+            states = await self.client.hvals(keys.LANES)
+            lanes = sum(state != b"lingering" for state in states)
             stored = await self.client.hgetall(keys.STATS)
         except (RedisError, OSError, TimeoutError):
             return Response(metrics.render_intake(self.metrics), media_type=metrics.CONTENT_TYPE)

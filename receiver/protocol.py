@@ -8,6 +8,7 @@ saves a sixth of what uvicorn takes for a request.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -79,6 +80,10 @@ class Joining:
         if self._head:
             self._transport.write(self._head)
             self._head = b""
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write `pieces` behind what was held back."""
+        self.write(b"".join(pieces))
 
     def close(self) -> None:
         """Write what was held back, and close."""

@@ -26,6 +26,7 @@ class Notes:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._notes: array[int] = array("Q")
+        self._written = 0
         os.register_at_fork(after_in_child=self._start)
         atexit.register(self.write)
 
@@ -34,11 +35,12 @@ class Notes:
         self._notes.extend((number, time.time_ns()))
 
     def write(self) -> None:
-        """Write what has been noted since the last time."""
-        full, self._notes = self._notes, array("Q")
-        if full:
+        """Write what has been noted since the last time. (Another thread may add to it meanwhile.)"""
+        new = self._notes[self._written :]
+        if new:
             with self._file.open("ab") as output:
-                output.write(full.tobytes())
+                output.write(new.tobytes())
+            self._written += len(new)
 
     def _start(self) -> None:
         with signals_blocked():

@@ -53,6 +53,7 @@ def serve(
             "receiver.app:create",
             factory=True,
             http=LeanHttp,
+            ws="none",
             proxy_headers=False,
             host=host,
             port=port,

@@ -19,6 +19,8 @@ from receiver.seldom import Seldom
 
 RETRY = 1.0
 """Seconds between tries while Redis is away."""
+PATIENCE = 60.0
+"""Seconds that a silent connection is waited for at a time."""
 
 _log = structlog.get_logger("receiver.bell")
 
@@ -31,7 +33,9 @@ async def listen(client: Client, ring: Callable[[set[str]], None]) -> None:
             await _listen(client, ring)
         except (RedisError, OSError) as error:
             if seldom("away"):
-                _log.warning("Redis is away; drains that linger look for themselves", error=str(error))
+                _log.warning("the bell can't be heard; lanes get RQ jobs", error=str(error))
+        except Exception:
+            _log.exception("the bell met something unexpected; this process listens again")
         await asyncio.sleep(RETRY)
 
 
@@ -39,6 +43,6 @@ async def _listen(client: Client, ring: Callable[[set[str]], None]) -> None:
     async with client.pubsub(ignore_subscribe_messages=True) as channel:
         await channel.subscribe(keys.BELL)
         while True:
-            message = await channel.get_message(timeout=None)
+            message = await channel.get_message(timeout=PATIENCE)
             if message is not None:
                 ring(set(message["data"].decode().split("\n")))

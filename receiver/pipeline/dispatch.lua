@@ -4,7 +4,7 @@
 -- ARGV  1 prefix  2 token  3 expected cursor  4 new cursor  5 dedupe window (s)
 --       6 the routes, where they may have changed, or ''
 --       then for each event: entry, identity, its shard, n, and n lanes
--- Returns {how many processes heard the bell, the lanes that were asleep}, or false if the caller no longer
+-- Returns {how many processes heard the bell, the lanes that it rang for}, or false if the caller no longer
 -- leads. The bell rings for lanes that were asleep, and for those whose drains linger.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then
@@ -71,27 +71,23 @@ while i <= #ARGV do
   end
 end
 
-local woken, lingering = {}, {}
+local called = {}
 for _, lane in ipairs(order) do
   local key, entries = prefix .. 'lane:' .. lane .. ':queue', queues[lane]
   for first = 1, #entries, 1000 do
     redis.call('RPUSH', key, unpack(entries, first, math.min(first + 999, #entries)))
   end
-  local state = redis.call('HGET', KEYS[3], lane)
-  if state ~= 'active' then
+  if redis.call('HGET', KEYS[3], lane) ~= 'active' then
     redis.call('HSET', KEYS[3], lane, 'active')
-    local which = state == 'lingering' and lingering or woken
-    which[#which + 1] = lane
+    called[#called + 1] = lane
   end
-end
-local heard = 0
-if #woken + #lingering > 0 then
-  local lanes = table.concat(woken, '\n') .. '\n' .. table.concat(lingering, '\n')
-  heard = redis.call('PUBLISH', prefix .. 'bell', lanes)
 end
 redis.call('SET', KEYS[2], ARGV[4])
 redis.call('HINCRBY', KEYS[4], 'dispatched', events)
 if duplicates > 0 then
   redis.call('HINCRBY', KEYS[4], 'repeated', duplicates)
 end
-return {heard, woken}
+
+-- Last of all: where this user of Redis may not publish, nobody hears it, and nothing is lost.
+local heard = #called > 0 and redis.pcall('PUBLISH', prefix .. 'bell', table.concat(called, '\n')) or 0
+return {type(heard) == 'number' and heard or 0, called}

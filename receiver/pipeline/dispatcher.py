@@ -100,6 +100,8 @@ class Dispatcher:
             tasks.create_task(self._repeat(self._reap, reaper.EVERY))
             tasks.create_task(self._repeat(self._trim, housekeeping.EVERY))
             tasks.create_task(self._repeat(self._make_room, housekeeping.LOOKS_EVERY))
+        with suppress(RedisError, OSError, TimeoutError):  # the reaper finds lanes that nobody comes for
+            await asyncio.to_thread(jobs.wake, self._blocking, list(self._rung))
         with suppress(RedisError, OSError, TimeoutError):  # a lease that stays expires by itself
             await self._resign.run(self._client, [keys.LEASE], [self.token])
 
@@ -158,6 +160,7 @@ class Dispatcher:
         if leading and not self._leading:
             _log.info("leads")
             self._cursor = ((await self._client.get(keys.CURSOR)) or b"0-0").decode()
+            self._published = None  # the last leader may have gone by other routes
         self._leading = leading
         self._renewed = began
         if leading:
@@ -198,9 +201,9 @@ class Dispatcher:
             self._leading = False
             return 0
         self._cursor, self._untold = last, b""
-        heard, woken = result
-        if woken:
-            await self._wake([lane.decode() for lane in woken], at_once=not heard)
+        heard, called = result
+        if called:
+            await self._wake([lane.decode() for lane in called], at_once=not heard)
         return len(entries)
 
     async def _wake(self, lanes: list[str], *, at_once: bool) -> None:

@@ -31,7 +31,7 @@ for _, lane in ipairs(redis.call('HKEYS', KEYS[2])) do
     for _, name in ipairs(gathering(lane)) do
       waiting = waiting + redis.call('HLEN', key(lane, 'gathered:' .. name)) - 1
     end
-    if redis.call('EXISTS', key(lane, 'owner')) == 1 then
+    if redis.call('EXISTS', key(lane, 'owner')) == 1 and redis.call('HGET', KEYS[2], lane) ~= 'lingering' then
       running = lane
     end
   end

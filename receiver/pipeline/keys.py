@@ -44,7 +44,7 @@
 | receiver:dangerous:<handler>     | string | one of its events has killed a worker lately; expires          |
 | receiver:stats                   | hash   | counters                                                       |
 
-The channel receiver:bell has the names of lanes that got events while their drains lingered (`bell.py`).
+The channel receiver:bell has the names of lanes that were asleep, or lingering, and got events (`bell.py`).
 """
 
 from __future__ import annotations

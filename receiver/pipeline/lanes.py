@@ -26,6 +26,8 @@ from receiver.pipeline.inbox import open_entry
 from receiver.pipeline.routes import handler_of
 
 LEASE_MS = 30_000
+LINGERING_MS = 3_000
+"""The lease of a drain that lingers: longer than it does (`pace.LINGER`)."""
 STATE_LIVES = 30 * 86_400
 """Seconds after its last change that a state is forgotten."""
 CLOSED_AT_ONCE = 20_000
@@ -204,7 +206,7 @@ class Lane:
             calls.append(self._closing(self._window, common, want))
         if want > 0:
             taken = [key[part] for part in PARTS[:5]] + [keys.INBOX, keys.LANES]
-            how = (want, share, self._ordered, self.suspects, "1" if linger else "")
+            how = (want, share, self._ordered, self.suspects, LINGERING_MS if linger else "")
             calls.append((self._take, taken, [*common, *how, *enough]))
         results = await self._call(calls)
         if None in results:

@@ -27,7 +27,7 @@ from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.mail.mailer import MailRoom
 from receiver.pipeline import bell, jobs, keys, routes
-from receiver.pipeline.connection import connect, connect_blocking, connect_many
+from receiver.pipeline.connection import connect_blocking, connect_many
 from receiver.pipeline.drain import Drain
 from receiver.pipeline.lanes import LEASE_MS, Lane, Release, Suspects
 from receiver.pipeline.lifespans import Lifespans
@@ -70,7 +70,7 @@ class Runtime:
         self.pulse = Pulse()
         self.blocking: redis.Redis = connect_blocking(config.redis_url)
         self.client = connect_many(config.redis_url)
-        self._lanes = connect(config.redis_url)  # attempts must not keep a drain waiting
+        self._lanes = connect_many(config.redis_url)  # attempts must not keep a drain waiting
         self.threads = asyncio.Semaphore(THREADS)
         self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()
@@ -80,6 +80,7 @@ class Runtime:
         self.mail = MailRoom(config, self.client)
         self._drains: dict[asyncio.Task[None], Drain] = {}
         self._answers: set[asyncio.Task[None]] = set()
+        self._answers_for: frozenset[str] = frozenset()
         self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(
             ThreadPoolExecutor(THREADS + MOST_STRAYS + SPARE_THREADS, thread_name_prefix="handler")
@@ -118,9 +119,10 @@ class Runtime:
         self._call(self.lifespans.stop())
         self._call(self.mail.aclose())
 
-    def listen(self) -> None:
-        """Begin drains also when the bell rings: sooner than by an RQ job, and for less."""
-        asyncio.run_coroutine_threadsafe(bell.listen(self.client, self._ring), self._loop)
+    def listen(self, handlers: Collection[str]) -> None:
+        """Begin drains of `handlers` also when the bell rings: sooner than by an RQ job, and for less."""
+        self._answers_for = frozenset(handlers)
+        self._listening = asyncio.run_coroutine_threadsafe(bell.listen(self.client, self._ring), self._loop)
 
     def watch(self) -> None:
         """Begin to watch the loop, if nobody does."""
@@ -163,11 +165,7 @@ class Runtime:
                 f"the lane {lane} waits for a handler that this worker doesn't have. It has: "
                 f"{', '.join(sorted(self.handlers)) or 'none'}. Is RECEIVER_HANDLERS the same as elsewhere?"
             )
-        pipeline = self._lanes.pipeline(transaction=False)
-        pipeline.smembers(keys.BOTS)
-        pipeline.exists(keys.dangerous(handler.name))
-        known, dangerous = await pipeline.execute()
-        self.bots = frozenset(bot.decode() for bot in known)
+        dangerous = await self._lanes.exists(keys.dangerous(handler.name))
         if dangerous and called:
             return False  # its job tells those who are for such handlers
         if dangerous and self.suspects == "none":
@@ -181,6 +179,7 @@ class Runtime:
         drain = Drain(mailbox, handler, self)
         if not await drain.begin():
             return False
+        self.bots = frozenset(bot.decode() for bot in await self._lanes.smembers(keys.BOTS))
         task = asyncio.create_task(self._run(drain, lane))
         self._drains[task] = drain
         task.add_done_callback(self._drains.pop)
@@ -207,7 +206,7 @@ class Runtime:
         for lane in lanes:
             if lane in drains:
                 drains[lane].wake()
-            elif routes.handler_of(lane) in self.handlers and not self.stopping:
+            elif routes.handler_of(lane) in self._answers_for and not self.stopping:
                 answer = asyncio.create_task(self._answer(lane))
                 self._answers.add(answer)
                 answer.add_done_callback(self._answers.discard)
@@ -241,5 +240,5 @@ class Runtime:
     async def _wait_for_drains(self, seconds: float | None = None) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._drains:
-                    await asyncio.wait(list(self._drains))
+                while running := [*self._answers, *self._drains]:
+                    await asyncio.wait(running)

@@ -5,7 +5,8 @@
 -- ARGV  1 prefix  2 lane  3 handler  4 token  5 lease (ms)
 --       6 how many  7 how many of one conversation  8 '' where each event is a conversation of its own
 --       9 'all', 'only' suspects, or 'none' of them
---       10 '1' if the caller lingers where there is nothing at all  then: conversations that have enough
+--       10 the lease (ms) with which the caller lingers where there is nothing at all, or ''
+--       then: conversations that have enough
 -- Returns {events, overflowing, waits, lingers}: each event as {entry, state, fields}; overflowing are the
 -- conversations whose further events were parked, to be asked for when the given ones are done;
 -- waits is 1 if the next event is a suspect, and none were wanted; lingers is 1 if the caller does.
@@ -145,8 +146,9 @@ for first = 1, #entries, 1000 do
   redis.call('SADD', KEYS[3], unpack(entries, first, math.min(first + 999, #entries)))
 end
 local lingers = 0
-if ARGV[10] == '1' and redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[5]) == 0 then
+if ARGV[10] ~= '' and redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[5]) == 0 then
   redis.call('HSET', KEYS[7], lane, 'lingering')
+  redis.call('PEXPIRE', KEYS[1], ARGV[10]) -- the lane needn't wait long for one that dies so
   lingers = 1
 end
 return {events, overflowing, waits, lingers}

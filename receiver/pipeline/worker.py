@@ -26,6 +26,7 @@ from receiver.children import signals_blocked
 from receiver.pipeline.drain import SLICE
 from receiver.pipeline.lanes import Suspects
 from receiver.pipeline.pulse import Pulse
+from receiver.pipeline.routes import queue_of
 from receiver.pipeline.runtime import Runtime
 
 WORKER_TTL = 60
@@ -108,7 +109,7 @@ class LaneWorker(SimpleWorker):
         here.pulse = self.pulse or here.pulse
         here.watch()
         if self.suspects == "none":
-            here.listen()
+            here.listen([name for name in here.handlers if queue_of(name) in self.queue_names()])
         super()._install_signal_handlers()  # type: ignore[no-untyped-call] # RQ leaves it untyped
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from receiver import settings
-from receiver.pipeline import bell, dispatcher, keys, pace, routes
+from receiver.pipeline import bell, dispatcher, forgetting, keys, lanes, pace, routes
 from receiver.pipeline.lanes import Lane
 from receiver.pipeline.pace import FULL, MOST, SHARE, Pace
 from receiver.pipeline.runtime import Runtime
@@ -218,18 +218,95 @@ async def test_the_bell_is_heard_again_after_redis_was_away(client, listener, mo
     assert await listener.get() == {"a/1", "b/2"}
 
 
+async def test_a_bell_at_the_end_of_a_slice_is_the_next_drains(road, seen):
+    """A drain whose slice is over while it lingers leaves when something comes, and spins no loop."""
+    drain, draining = await linger(road)
+    drain._slice_end = 0.0
+    await road.append()
+    await road.dispatch()
+    drain.wake()
+    assert (await draining).state == "more"
+    assert seen == []
+
+
+async def test_a_redis_that_refuses_to_publish_repeats_nothing(road, seen, blocking, redis_url):
+    """A user who may not use the channel has events in their lanes once, and a job for each lane."""
+    await road.client.acl_setuser(
+        "quiet", enabled=True, nopass=True, keys=["*"], categories=["+@all"], reset_channels=True
+    )
+    try:
+        await road.lead()
+        await road.append(identity="m|1")
+        await road.client.execute_command("AUTH", "quiet", "")
+        await road.dispatcher.dispatch_once()
+        assert await road.client.llen(keys.lane(LANE, "queue")) == 1
+        assert jobs(blocking) == 1
+    finally:
+        await road.client.aclose()
+        await asyncio.to_thread(blocking.acl_deluser, "quiet")
+
+
+async def test_a_drain_that_dies_while_it_lingers_holds_its_lane_for_a_moment_only(road, seen):
+    """Its lease is short, and is a whole one again when it goes on."""
+    _, draining = await linger(road)
+    draining.cancel()
+    assert await road.client.pttl(keys.lane(LANE, "owner")) <= lanes.LINGERING_MS
+    lane = Lane(road.client, LANE)
+    await road.client.delete(keys.lane(LANE, "owner"))
+    await lane.begin()
+    await lane.turn([], want=1, share=1, enough=[], linger=True)
+    await lane.turn([], want=1, share=1, enough=[])
+    assert await road.client.pttl(keys.lane(LANE, "owner")) > lanes.LINGERING_MS
+
+
+async def test_a_lingering_drain_keeps_nobody_from_forgetting_its_handler(road, seen):
+    """Nothing runs in it."""
+    _, draining = await linger(road)
+    assert (await forgetting.forget(road.client, NAME)).running == ""
+    draining.cancel()
+
+
+async def test_a_leader_that_comes_back_tells_its_routes_again(road, seen):
+    """Whoever led meanwhile may have gone by others."""
+    await road.append()
+    await road.dispatch()
+    await road.client.delete(keys.LEASE)
+    await road.client.hdel(keys.ROUTES, NAME)
+    between = road.another_dispatcher()
+    await road.client.hset(
+        keys.ROUTES, "other.h", routes.Route("other.h", next(iter(road.handlers)).filter).to_json()
+    )
+    assert await between._hold_lease()
+    await road.append()
+    await between.dispatch_once()
+    await road.client.delete(keys.LEASE)
+    await road.client.hdel(keys.ROUTES, "other.h")
+    road.dispatcher._renewed = 0.0
+    assert not await road.dispatcher._resign.run(road.client, [keys.LEASE], [between.token])
+    road.dispatcher._leading = False
+    event = await road.append()
+    await road.dispatch()
+    assert [one.handler for one in (await road.history(event)).deliveries] == [NAME]
+
+
 async def test_a_worker_answers_the_bell(road, seen, blocking, redis_url, monkeypatch):
-    """A process that hears of a lane begins a drain; of a handler that it doesn't have, it doesn't."""
+    """A process that hears of a lane begins a drain; of a handler that it isn't to run, it doesn't."""
     monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
+
+    @road.handlers.on("*", name="other")
+    async def other(event, context):
+        """One that this worker has, and isn't to run."""
+
     here = Runtime(settings.load(), {one.name: one for one in road.handlers})
     here.alone, here.suspects = False, "none"
-    here.listen()
+    here.listen([NAME])
     await until(lambda: road.client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
     try:
-        await road.client.publish(keys.BELL, "nobody.has_it/3")
+        await road.client.publish(keys.BELL, "nobody.has_it/3\ntest.other/3")
         event = await road.append()
         await road.dispatch()
         await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
         assert jobs(blocking) == 0
+        assert not await road.client.exists(keys.lane("test.other/3", "owner"))
     finally:
         await asyncio.to_thread(here.finish)
