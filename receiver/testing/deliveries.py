@@ -141,7 +141,7 @@ class Lanes:
             )
             self._lanes[delivery.lane].remove(delivery)
         delivery.status = status
-        if verdict.attempt is None:
+        if verdict.attempt is None and status != "done":
             delivery.attempts -= 1
         return _run(delivery, status, wait=verdict.wait if verdict.status == "retrying" else None)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +21,9 @@ from receiver import settings
 from receiver.children import die_with_parent
 from receiver.errors import ReceiverError
 from receiver.events import BotEvent, Event
-from receiver.pipeline import deliveries, keys
+from receiver.pipeline import histories, keys
+from receiver.pipeline.connection import connect
+from receiver.pipeline.deliveries import History
 from receiver.samples import API_TOKEN, APP_ID
 from receiver.sandbox.seeds import TEAM
 from receiver.testing.events import Kind, envelope_of, given, make_request
@@ -123,9 +127,18 @@ class Road:
         inbox: Any = self._redis.xrange(keys.INBOX)
         for entry, fields in inbox:
             if fields[b"id"].decode() == event_id:
-                stored: Any = self._redis.hgetall(keys.event(entry.decode()))
-                return {one.handler: one.status for one in deliveries.read(stored).deliveries}
+                with ThreadPoolExecutor(1) as thread:  # the caller may be on a loop of its own
+                    history = thread.submit(asyncio.run, self._history(entry.decode())).result()
+                return {one.handler: one.status for one in history.deliveries}
         return {}
+
+    async def _history(self, entry: str) -> History:
+        client = connect(self._redis_url)
+        try:
+            [history] = await histories.load(client, [entry])
+        finally:
+            await client.aclose()
+        return history
 
     def wait_until(self, event_id: str, status: str = "done", *, timeout: float = 30.0) -> None:
         """Wait until every handler that the event reached stands so; `timeout` is in seconds.

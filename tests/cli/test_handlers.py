@@ -9,7 +9,7 @@ import json
 import pytest
 
 from receiver.cli import handlers as verb
-from receiver.pipeline import forgetting, keys, lanes, routes
+from receiver.pipeline import forgetting, histories, keys, lanes, routes
 from receiver.pipeline.deliveries import Attempt
 from tests.pipeline.conftest import CATEGORY, Road
 
@@ -61,8 +61,13 @@ async def fill(road):
 
 async def states(road, handler):
     """Return the states of a handler's deliveries, as they are stored, and how often each is."""
-    found = [await road.client.hget(key, handler) async for key in road.client.scan_iter("receiver:event:*")]
-    return {state.decode(): found.count(state) for state in found}
+    found = []
+    entries = [entry for entry, _ in await road.inbox.latest(1000)]
+    for entry, history in zip(entries, await histories.load(road.client, entries), strict=True):
+        stored = await road.client.hget(keys.event(entry), handler)
+        mine = [one.status for one in history.deliveries if one.handler == handler]
+        found += [stored.decode() if stored else f"{status} 0 0" for status in mine]
+    return {state: found.count(state) for state in found}
 
 
 async def keys_of(road, handler):
