@@ -62,9 +62,33 @@ class Wire:
     def __init__(self, client, process):
         self._client = client
         self._process = process
+        self._packed = b""
 
-    async def evalsha(self, *arguments):
-        return await self._send(self._client.evalsha, *arguments)
+    @property
+    def connection_pool(self):
+        """A pool of this connection alone: scripts are sent on it as they are packed."""
+        return self
+
+    async def get_connection(self):
+        return self
+
+    async def release(self, connection):
+        """Nobody else waits for it."""
+
+    async def send_packed_command(self, packed, check_health):
+        self._packed = packed
+
+    async def read_response(self):
+        return await self._send(self._exchange, self._packed)
+
+    async def _exchange(self, packed):
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()
+        try:
+            await connection.send_packed_command(packed)
+            return await connection.read_response()
+        finally:
+            await pool.release(connection)
 
     async def eval(self, *arguments):
         return await self._send(self._client.eval, *arguments)
