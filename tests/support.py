@@ -154,6 +154,7 @@ class Writes:
             "info",
             "ping",
             "hexists",
+            "hvals",
             "client|setinfo",
             "client|maint_notifications",
             "hello",
