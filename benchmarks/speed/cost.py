@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from benchmarks.speed.drain import begun, feed
 from benchmarks.speed.options import Options
 from benchmarks.speed.stack import Stack
 from receiver.cli import load
+from receiver.pipeline.keys import CURSOR
 from receiver.testing.servers import free_port
 
 SHORT = 10_000
@@ -134,8 +136,9 @@ def _walk(case: Case, folder: Path) -> dict[str, Any]:
                 found["memory_receiver"] = cores.memory(server.pid)
         found["inbox"] = (stack.used() - before) / case.events
         meter = Meter(stack, None)
+        at = stack.client.get(CURSOR)
         with stack.work(0, more) as dispatcher:
-            dispatcher.wait_for(begun(stack), "the dispatcher to begin")
+            dispatcher.wait_for(partial(_has_moved, stack, at), "the dispatcher to begin")
             stack.wait_until_quiet(WITHIN)
             found["dispatcher"] = meter.read(case.events)
             spent = cores.spent(dispatcher.pid) - idle[0]
@@ -156,6 +159,11 @@ def _walk(case: Case, folder: Path) -> dict[str, Any]:
             found["memory_worker"] = cores.memory(worker.pid)
             found["finished"] = (stack.used() - before) / case.events
     return found
+
+
+def _has_moved(stack: Stack, at: object) -> bool:
+    """Tell whether the dispatcher has dispatched something."""
+    return bool(stack.client.get(CURSOR) != at)
 
 
 def _idle(stack: Stack, more: dict[str, str]) -> tuple[float, float]:
