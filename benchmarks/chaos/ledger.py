@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.chaos.sender import Account
-from receiver.pipeline import deliveries, keys
+from receiver.pipeline import histories, keys
 from receiver.pipeline.connection import Client
 
 HANDLERS = ("chaos.quick", "chaos.slow", "chaos.flaky")
@@ -106,6 +106,6 @@ async def _cut_off(client: Client, entry: str | None, handler: str) -> list[str]
     """Return what cut attempts of this delivery off."""
     if entry is None:
         return []
-    [history] = await deliveries.load(client, [entry])
+    [history] = await histories.load(client, [entry])
     [delivery] = [one for one in history.deliveries if one.handler == handler]
     return [one.error or "cut off" for one in delivery.attempts if one.outcome == "cut off"]
