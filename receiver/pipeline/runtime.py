@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Collection, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -81,6 +81,7 @@ class Runtime:
         self._drains: dict[asyncio.Task[None], Drain] = {}
         self._answers: set[asyncio.Task[None]] = set()
         self._answers_for: frozenset[str] = frozenset()
+        self._listening: Future[None] | None = None
         self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(
             ThreadPoolExecutor(THREADS + MOST_STRAYS + SPARE_THREADS, thread_name_prefix="handler")
@@ -115,6 +116,8 @@ class Runtime:
     def finish(self) -> None:
         """Stop, and return when every drain has ended, and then every plugin."""
         self.stop()
+        if self._listening is not None:
+            self._listening.cancel()
         self._call(self._wait_for_drains())
         self._call(self.lifespans.stop())
         self._call(self.mail.aclose())

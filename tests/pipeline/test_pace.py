@@ -310,3 +310,4 @@ async def test_a_worker_answers_the_bell(road, seen, blocking, redis_url, monkey
         assert not await road.client.exists(keys.lane("test.other/3", "owner"))
     finally:
         await asyncio.to_thread(here.finish)
+    await until(lambda: road.client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 0)
