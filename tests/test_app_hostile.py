@@ -164,15 +164,15 @@ class TestTime:
         assert (status, content["code"]) == (408, "too_slow")
         assert writes.none()
 
-    def test_others_go_on(self, served):
+    def test_others_go_on(self, redis_url):
         """While a hundred bodies don't end, others are taken."""
-        with ExitStack() as slow:
+        with Served(make_settings(redis_url, RECEIVER_BODY_TIMEOUT="60s")) as patient, ExitStack() as slow:
             for _ in range(100):
-                connection = slow.enter_context(served.connect())
+                connection = slow.enter_context(patient.connect())
                 connection.sendall(chunked_request(b'5\r\n{"cat\r\n'))
-            eventually(lambda: served.connections >= 100)  # some of another test may be ending
+            eventually(lambda: patient.connections == 100)
             closing = request(PATH, MESSAGE, *GENUINE, ("connection", "close"))
-            assert answers(served.exchange(closing))[0][0] == 200
+            assert answers(patient.exchange(closing))[0][0] == 200
 
     @pytest.mark.parametrize("reset", [False, True])
     @pytest.mark.parametrize("sent", [b"", MESSAGE[:100]])

@@ -140,9 +140,7 @@ def _walk(case: Case, folder: Path) -> dict[str, Any]:
         with stack.work(0, more) as dispatcher:
             dispatcher.wait_for(partial(_has_moved, stack, at), "the dispatcher to begin")
             stack.wait_until_quiet(WITHIN)
-            found["dispatcher"] = meter.read(case.events)
-            spent = cores.spent(dispatcher.pid) - idle[0]
-            found["dispatcher"]["processor_us"] = max(0.0, spent) / case.events * 1e6
+            found["dispatcher"] = _measured(meter, dispatcher, idle[0], case.events)
             found["memory_dispatcher"] = cores.memory(dispatcher.pid)
             found["waiting"] = (stack.used() - before) / case.events
             if found["dispatcher"]["commands"] < 1:
@@ -153,12 +151,16 @@ def _walk(case: Case, folder: Path) -> dict[str, Any]:
             wanted = case.events * case.handlers
             worker.wait_for(lambda: counter.read() >= wanted, "the worker to handle all", WITHIN)
             stack.wait_until_quiet(WITHIN)
-            found["worker"] = meter.read(case.events)
-            spent = cores.spent(worker.pid) - idle[1]
-            found["worker"]["processor_us"] = max(0.0, spent) / case.events * 1e6
+            found["worker"] = _measured(meter, worker, idle[1], case.events)
             found["memory_worker"] = cores.memory(worker.pid)
             found["finished"] = (stack.used() - before) / case.events
     return found
+
+
+def _measured(meter: Meter, child: Child, idle: float, events: int) -> dict[str, Any]:
+    """Return what `child` has cost for each event, beyond the `idle` seconds of one that does nothing."""
+    spent = max(0.0, cores.spent(child.pid) - idle)
+    return {**meter.read(events), "processor_us": spent / events * 1e6}
 
 
 def _has_moved(stack: Stack, at: object) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
 from typing import Self
@@ -15,6 +14,7 @@ from receiver.cli import notes
 from receiver.cli.processes import Processes
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError
+from receiver.testing.servers import free_port
 
 HANDLER = "receiver.cli.bench_handler"
 PATIENCE = 60.0
@@ -46,7 +46,7 @@ class BenchStack:
         self._log = folder / "log"
         self._reader = notes.Reader(folder / "notes")
         server = self._open.enter_context(EmbeddedRedis(folder / "redis"))
-        self.port = _free_port()
+        self.port = free_port()
         environment = {
             "RECEIVER_REDIS_URL": server.url,
             "RECEIVER_DATA_DIR": str(folder),
@@ -91,9 +91,3 @@ class BenchStack:
 
     def _said(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port

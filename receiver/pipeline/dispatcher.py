@@ -86,8 +86,7 @@ class Dispatcher:
         self._leading = False
         self._renewed = 0.0
         self._is_bounded = False
-        self._rung: dict[str, float] = {}
-        self._waker: asyncio.Task[None] | None = None
+        self._rung: dict[str, float] = {}  # lane → when the bell rang for it
         self._seldom = Seldom()
         self._reaper = Reaper(client, blocking)
         self._housekeeper = Housekeeper(client, retention, inbox_limit)
@@ -97,6 +96,7 @@ class Dispatcher:
         """Lead whenever possible, until `stopping` is set. Nothing but that ends it."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat(self._step, 0.0))
+            tasks.create_task(self._repeat(self._wake_the_rest, ANSWERED_WITHIN))
             tasks.create_task(self._repeat(self._reap, reaper.EVERY))
             tasks.create_task(self._repeat(self._trim, housekeeping.EVERY))
             tasks.create_task(self._repeat(self._make_room, housekeeping.LOOKS_EVERY))
@@ -202,38 +202,26 @@ class Dispatcher:
             return 0
         self._cursor, self._untold = last, b""
         heard, called = result
-        if called:
-            await self._wake([lane.decode() for lane in called], at_once=not heard)
+        lanes = [lane.decode() for lane in called]
+        if heard:
+            self._rung |= dict.fromkeys(lanes, time.monotonic())
+        elif lanes:
+            await asyncio.to_thread(jobs.wake, self._blocking, lanes)
         return len(entries)
 
-    async def _wake(self, lanes: list[str], *, at_once: bool) -> None:
-        """Have `lanes` drained: by RQ, where nobody has heard the bell, or came in time."""
-        if at_once:
-            await asyncio.to_thread(jobs.wake, self._blocking, lanes)
-            return
-        self._rung |= dict.fromkeys(lanes, time.monotonic())
-        if self._waker is None:
-            self._waker = asyncio.create_task(self._wake_the_rest())
-
     async def _wake_the_rest(self) -> None:
-        """Give lanes that the bell has rung for, and that nobody came for, a job. The reaper does it else."""
-        try:
-            while self._rung:
-                await asyncio.sleep(ANSWERED_WITHIN)
-                before = time.monotonic() - ANSWERED_WITHIN
-                lanes = [lane for lane, rung in self._rung.items() if rung <= before]
-                for lane in lanes:
-                    del self._rung[lane]
-                owners = (
-                    await self._client.mget([keys.lane(lane, "owner") for lane in lanes]) if lanes else []
-                )
-                alone = [lane for lane, owner in zip(lanes, owners, strict=True) if owner is None]
-                if alone:
-                    await asyncio.to_thread(jobs.wake, self._blocking, alone)
-        except (RedisError, OSError):
-            self._rung.clear()
-        finally:
-            self._waker = None
+        """Give a job to the lanes that the bell has rung for, and that nobody has come for in time."""
+        before = time.monotonic() - ANSWERED_WITHIN
+        lanes = [lane for lane, rung in self._rung.items() if rung <= before]
+        if not lanes:
+            return
+        owners = await self._client.mget([keys.lane(lane, "owner") for lane in lanes])
+        alone = [lane for lane, owner in zip(lanes, owners, strict=True) if owner is None]
+        if alone:
+            await asyncio.to_thread(jobs.wake, self._blocking, alone)
+        for lane in lanes:
+            if self._rung[lane] <= before:  # else it rang again meanwhile
+                del self._rung[lane]
 
     def _plan(self, entry: bytes, fields: dict[bytes, bytes]) -> list[Any]:
         """Return one event's part of the script's arguments."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from receiver.events.batches import COLLECTED
 from receiver.pipeline import deliveries, finished, keys
@@ -59,12 +60,16 @@ def _asked(
             return []
         mark = fields.get(keys.REPLAY.encode())
         only = Mark.from_json(mark).handlers if mark else None
-        table = RoutingTable.from_json(routing[b"routes"])
-        routes = table.find(fields[b"category"].decode(), fields[b"body"], only)
+        routes = _table(routing[b"routes"]).find(fields[b"category"].decode(), fields[b"body"], only)
     except (KeyError, TypeError, ValueError):  # an entry, or routes, that somebody has written by hand
         return []
     told = {one.handler for one in history.deliveries if one.status != "waiting"}
     return [route.handler for route in routes if route.handler not in told]
+
+
+@lru_cache(maxsize=16)
+def _table(stored: bytes) -> RoutingTable:
+    return RoutingTable.from_json(stored)
 
 
 def _complete(history: History, others: list[tuple[str, Found | None]]) -> History:

@@ -182,7 +182,6 @@ class Runtime:
         drain = Drain(mailbox, handler, self)
         if not await drain.begin():
             return False
-        self.bots = frozenset(bot.decode() for bot in await self._lanes.smembers(keys.BOTS))
         task = asyncio.create_task(self._run(drain, lane))
         self._drains[task] = drain
         task.add_done_callback(self._drains.pop)
@@ -190,6 +189,8 @@ class Runtime:
 
     async def _run(self, drain: Drain, lane: str) -> None:
         try:
+            with contextlib.suppress(RedisError, OSError):  # the bots that are known will do
+                self.bots = frozenset(bot.decode() for bot in await self._lanes.smembers(keys.BOTS))
             left = await drain.run()
             await asyncio.to_thread(self._wake, lane, left, suspects=drain.suspect_waits)
         except Fenced as error:

@@ -1,66 +1,20 @@
-"""When a drain takes its turns, how it lingers, and the bell that calls it."""
+"""When a drain takes its turns, and how it lingers."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import pytest
-from rq import Queue
-from rq.serializers import JSONSerializer
 
-from receiver import settings
-from receiver.pipeline import bell, dispatcher, forgetting, keys, lanes, pace, routes
+from receiver.pipeline import forgetting, keys, lanes, pace
 from receiver.pipeline.lanes import Lane
 from receiver.pipeline.pace import FULL, MOST, SHARE, Pace
-from receiver.pipeline.runtime import Runtime
-
-NAME = "test.h"
-LANE = routes.lane_of(NAME, "c1")
+from tests.pipeline.lingering import LANE, NAME, linger, until, watch
 
 
 @pytest.fixture
 def seen(road):
-    """What a handler that is registered has seen."""
-    found = []
-
-    @road.handlers.on("*", name="h")
-    async def handler(event, context):
-        found.append(event.id)
-
-    return found
-
-
-@pytest.fixture
-async def listener(client):
-    """Hears the bell; gives what it has rung for."""
-    heard = asyncio.Queue()
-    task = asyncio.create_task(bell.listen(client, heard.put_nowait))
-    await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
-    yield heard
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
-async def until(look, wanted):
-    async with asyncio.timeout(10):
-        while not wanted(await look()):
-            await asyncio.sleep(0.005)
-
-
-def jobs(blocking):
-    return len(Queue(routes.queue_of(NAME), connection=blocking, serializer=JSONSerializer).jobs)
-
-
-async def linger(road):
-    """Begin a drain of an empty lane, that lingers."""
-    road.alone = False
-    drain = road.drain_of(LANE)
-    assert await drain.begin()
-    draining = asyncio.create_task(drain.run())
-    await until(lambda: road.client.hget(keys.LANES, LANE), lambda state: state == b"lingering")
-    return drain, draining
+    return watch(road)
 
 
 def count_turns(monkeypatch):
@@ -130,20 +84,6 @@ async def test_a_lane_lingers_only_where_it_holds_nothing(road, seen):
     assert not (await lane.turn([], want=1, share=1, enough=["c1"], linger=False)).lingers
 
 
-async def test_what_comes_while_a_drain_lingers_needs_no_job(road, seen, blocking, listener):
-    """The bell rings for the lane, and the drain goes on."""
-    drain, draining = await linger(road)
-    event = await road.append()
-    await road.dispatch()
-    assert LANE in await listener.get()
-    drain.wake()
-    await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
-    assert (seen, jobs(blocking)) == ([event], 0)
-    drain._may_linger = False
-    drain.wake()
-    assert (await draining).state == "empty"
-
-
 async def test_a_drain_that_nobody_calls_leaves(road, seen, monkeypatch):
     """After a while it goes, and leaves nothing."""
     monkeypatch.setattr(pace, "LINGER", 0.05)
@@ -186,38 +126,6 @@ async def test_a_call_for_nothing_is_no_reason_to_hurry(road, seen, monkeypatch)
     assert len(turns) == 3
 
 
-async def test_a_lane_that_nobody_comes_for_gets_a_job(road, seen, blocking, listener):
-    """The bell was heard, but no drain begins."""
-    await road.append()
-    await road.dispatch()
-    assert LANE in await listener.get()
-    assert jobs(blocking) == 0
-    await until(lambda: asyncio.to_thread(jobs, blocking), lambda found: found == 1)
-
-
-async def test_a_lane_that_somebody_has_come_for_gets_none(road, seen, blocking, listener, monkeypatch):
-    """A drain that has begun needs no job, and lanes that nobody came for get theirs."""
-    monkeypatch.setattr(dispatcher, "ANSWERED_WITHIN", 0.2)
-    other = next(name for n in range(99) if routes.lane_of(NAME, name := f"d{n}") != LANE)
-    await road.append()
-    await road.append(other)
-    await road.dispatch()
-    await Lane(road.client, LANE).begin()
-    await until(lambda: asyncio.to_thread(jobs, blocking), lambda found: found == 1)
-    await until(lambda: asyncio.sleep(0, road.dispatcher._waker), lambda waker: waker is None)
-    [job] = Queue(routes.queue_of(NAME), connection=blocking, serializer=JSONSerializer).jobs
-    assert job.args == [routes.lane_of(NAME, other)]
-
-
-async def test_the_bell_is_heard_again_after_redis_was_away(client, listener, monkeypatch):
-    """A connection that breaks is replaced."""
-    monkeypatch.setattr(bell, "RETRY", 0.01)
-    await client.client_kill_filter(_type="pubsub")
-    await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
-    await client.publish(keys.BELL, "a/1\nb/2")
-    assert await listener.get() == {"a/1", "b/2"}
-
-
 async def test_a_bell_at_the_end_of_a_slice_is_the_next_drains(road, seen):
     """A drain whose slice is over while it lingers leaves when something comes, and spins no loop."""
     drain, draining = await linger(road)
@@ -227,23 +135,6 @@ async def test_a_bell_at_the_end_of_a_slice_is_the_next_drains(road, seen):
     drain.wake()
     assert (await draining).state == "more"
     assert seen == []
-
-
-async def test_a_redis_that_refuses_to_publish_repeats_nothing(road, seen, blocking, redis_url):
-    """A user who may not use the channel has events in their lanes once, and a job for each lane."""
-    await road.client.acl_setuser(
-        "quiet", enabled=True, nopass=True, keys=["*"], categories=["+@all"], reset_channels=True
-    )
-    try:
-        await road.lead()
-        await road.append(identity="m|1")
-        await road.client.execute_command("AUTH", "quiet", "")
-        await road.dispatcher.dispatch_once()
-        assert await road.client.llen(keys.lane(LANE, "queue")) == 1
-        assert jobs(blocking) == 1
-    finally:
-        await road.client.aclose()
-        await asyncio.to_thread(blocking.acl_deluser, "quiet")
 
 
 async def test_a_drain_that_dies_while_it_lingers_holds_its_lane_for_a_moment_only(road, seen):
@@ -264,50 +155,3 @@ async def test_a_lingering_drain_keeps_nobody_from_forgetting_its_handler(road, 
     _, draining = await linger(road)
     assert (await forgetting.forget(road.client, NAME)).running == ""
     draining.cancel()
-
-
-async def test_a_leader_that_comes_back_tells_its_routes_again(road, seen):
-    """Whoever led meanwhile may have gone by others."""
-    await road.append()
-    await road.dispatch()
-    await road.client.delete(keys.LEASE)
-    await road.client.hdel(keys.ROUTES, NAME)
-    between = road.another_dispatcher()
-    await road.client.hset(
-        keys.ROUTES, "other.h", routes.Route("other.h", next(iter(road.handlers)).filter).to_json()
-    )
-    assert await between._hold_lease()
-    await road.append()
-    await between.dispatch_once()
-    await road.client.delete(keys.LEASE)
-    await road.client.hdel(keys.ROUTES, "other.h")
-    road.dispatcher._renewed = 0.0
-    assert not await road.dispatcher._resign.run(road.client, [keys.LEASE], [between.token])
-    road.dispatcher._leading = False
-    event = await road.append()
-    await road.dispatch()
-    assert [one.handler for one in (await road.history(event)).deliveries] == [NAME]
-
-
-async def test_a_worker_answers_the_bell(road, seen, blocking, redis_url, monkeypatch):
-    """A process that hears of a lane begins a drain; of a handler that it isn't to run, it doesn't."""
-    monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
-
-    @road.handlers.on("*", name="other")
-    async def other(event, context):
-        """One that this worker has, and isn't to run."""
-
-    here = Runtime(settings.load(), {one.name: one for one in road.handlers})
-    here.alone, here.suspects = False, "none"
-    here.listen([NAME])
-    await until(lambda: road.client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
-    try:
-        await road.client.publish(keys.BELL, "nobody.has_it/3\ntest.other/3")
-        event = await road.append()
-        await road.dispatch()
-        await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
-        assert jobs(blocking) == 0
-        assert not await road.client.exists(keys.lane("test.other/3", "owner"))
-    finally:
-        await asyncio.to_thread(here.finish)
-    await until(lambda: road.client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 0)

@@ -1,0 +1,152 @@
+"""The bell: it calls drains that linger, and workers to lanes that are asleep."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from receiver import settings
+from receiver.pipeline import bell, dispatcher, keys, routes
+from receiver.pipeline.lanes import Lane
+from receiver.pipeline.runtime import Runtime
+from tests.pipeline.lingering import LANE, NAME, linger, until, watch
+
+
+@pytest.fixture
+def seen(road):
+    return watch(road)
+
+
+@pytest.fixture
+async def listener(client):
+    """Hears the bell; gives what it has rung for."""
+    heard = asyncio.Queue()
+    task = asyncio.create_task(bell.listen(client, heard.put_nowait))
+    await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
+    yield heard
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def jobs(blocking):
+    return len(Queue(routes.queue_of(NAME), connection=blocking, serializer=JSONSerializer).jobs)
+
+
+async def test_what_comes_while_a_drain_lingers_needs_no_job(road, seen, blocking, listener):
+    """The bell rings for the lane, and the drain goes on."""
+    drain, draining = await linger(road)
+    event = await road.append()
+    await road.dispatch()
+    assert LANE in await listener.get()
+    drain.wake()
+    await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
+    assert (seen, jobs(blocking)) == ([event], 0)
+    drain._may_linger = False
+    drain.wake()
+    assert (await draining).state == "empty"
+
+
+async def test_a_lane_that_nobody_comes_for_gets_a_job(road, seen, blocking, listener):
+    """The bell was heard, but no drain begins."""
+    await road.append()
+    await road.dispatch()
+    assert LANE in await listener.get()
+    await road.dispatcher._wake_the_rest()
+    assert jobs(blocking) == 0  # its time isn't over
+    road.dispatcher._rung[LANE] -= dispatcher.ANSWERED_WITHIN
+    await road.dispatcher._wake_the_rest()
+    assert jobs(blocking) == 1
+    await road.dispatcher._wake_the_rest()
+    assert jobs(blocking) == 1
+
+
+async def test_a_lane_that_somebody_has_come_for_gets_none(road, seen, blocking, listener, monkeypatch):
+    """A drain that has begun needs no job, and lanes that nobody came for get theirs."""
+    monkeypatch.setattr(dispatcher, "ANSWERED_WITHIN", 0.0)
+    other = next(name for n in range(99) if routes.lane_of(NAME, name := f"d{n}") != LANE)
+    await road.append()
+    await road.append(other)
+    await road.dispatch()
+    await Lane(road.client, LANE).begin()
+    await road.dispatcher._wake_the_rest()
+    [job] = Queue(routes.queue_of(NAME), connection=blocking, serializer=JSONSerializer).jobs
+    assert job.args == [routes.lane_of(NAME, other)]
+
+
+async def test_the_bell_is_heard_again_after_redis_was_away(client, listener, monkeypatch):
+    """A connection that breaks is replaced."""
+    monkeypatch.setattr(bell, "RETRY", 0.01)
+    await client.client_kill_filter(_type="pubsub")
+    await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
+    await client.publish(keys.BELL, "a/1\nb/2")
+    assert await listener.get() == {"a/1", "b/2"}
+
+
+async def test_a_redis_that_refuses_to_publish_repeats_nothing(road, seen, blocking, redis_url):
+    """A user who may not use the channel has events in their lanes once, and a job for each lane."""
+    await road.client.acl_setuser(
+        "quiet", enabled=True, nopass=True, keys=["*"], categories=["+@all"], reset_channels=True
+    )
+    try:
+        await road.lead()
+        await road.append(identity="m|1")
+        await road.client.execute_command("AUTH", "quiet", "")
+        await road.dispatcher.dispatch_once()
+        assert await road.client.llen(keys.lane(LANE, "queue")) == 1
+        assert jobs(blocking) == 1
+    finally:
+        await road.client.aclose()
+        await asyncio.to_thread(blocking.acl_deluser, "quiet")
+
+
+async def listening(road):
+    """Return what a worker process has that hears the bell."""
+    here = Runtime(settings.load(), {one.name: one for one in road.handlers})
+    here.alone, here.suspects = False, "none"
+    here.listen([NAME])
+    await until(lambda: road.client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
+    return here
+
+
+async def test_a_worker_answers_the_bell(road, seen, blocking, redis_url, monkeypatch):
+    """A process that hears of a lane begins a drain; of a handler that it isn't to run, it doesn't."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
+
+    @road.handlers.on("*", name="other")
+    async def other(event, context):
+        """One that this worker has, and isn't to run."""
+
+    here = await listening(road)
+    try:
+        await road.client.publish(keys.BELL, "nobody.has_it/3\ntest.other/3")
+        event = await road.append()
+        await road.dispatch()
+        await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
+        assert jobs(blocking) == 0
+        assert not await road.client.exists(keys.lane("test.other/3", "owner"))
+    finally:
+        await asyncio.to_thread(here.finish)
+    await until(lambda: road.client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 0)
+
+
+async def test_a_drain_needs_no_list_of_bots(road, seen, redis_url, monkeypatch):
+    """Where Redis is lost in the moment in which a lane was taken, its drain goes on."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
+    here = await listening(road)
+
+    async def lost(key):
+        raise RedisConnectionError(key)
+
+    monkeypatch.setattr(here._lanes, "smembers", lost)
+    try:
+        event = await road.append()
+        await road.dispatch()
+        await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
+    finally:
+        await asyncio.to_thread(here.finish)
