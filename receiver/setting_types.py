@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import NoDecode
 
 from receiver.mail_address import MailAddress
@@ -31,6 +31,18 @@ def _pairs(value: Any) -> Any:
             raise ValueError("expected bot_userid:token, several separated by commas")
         pairs[name] = token
     return pairs
+
+
+def _apps(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    apps: dict[str, list[str]] = {}
+    for part in _split(value):
+        app_id, colon, token = part.partition(":")
+        if not (app_id and colon and token):
+            raise ValueError("expected app_id:token, several separated by commas")
+        apps.setdefault(app_id, []).append(token)
+    return apps
 
 
 def _seconds(value: Any) -> Any:
@@ -92,6 +104,8 @@ Secret = SecretStr
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
+Apps = Annotated[dict[str, tuple[SecretStr, ...]], NoDecode, BeforeValidator(_apps)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]

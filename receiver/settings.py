@@ -6,19 +6,20 @@ names the setting and shows a right value.
 
 from __future__ import annotations
 
-import os
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ByteSize, Field, SecretStr, field_validator
 
+from receiver import setting_names
 from receiver.errors import SettingsError
-from receiver.setting_sources import FILE, Sourced, read_file
+from receiver.setting_sources import Sourced
 from receiver.setting_types import (
+    Apps,
     BaseUrl,
     Mailbox,
+    Networks,
     PublicUrl,
     RedisUrl,
     Seconds,
@@ -28,12 +29,7 @@ from receiver.setting_types import (
     Strings,
 )
 
-OURS = ("RECEIVER_", "SENDBIRD_")
 SHORTEST_SECRET = 16
-CLOSE = 0.85
-"""How like one of ours another name is that is taken for it: RECIEVER_DATA_DIR is."""
-
-_OF_A_PLUGIN = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 
 
 class Settings(Sourced):
@@ -47,6 +43,12 @@ class Settings(Sourced):
         alias="SENDBIRD_API_TOKEN",
         description="API tokens, comma-separated. All verify signatures; the first is used for calls.",
         examples=["0123456789abcdef0123456789abcdef01234567"],
+    )
+    apps: Apps = Field(
+        {},
+        alias="SENDBIRD_APPS",
+        description="Further applications: app_id:token, comma-separated; one may have several tokens.",
+        examples=["1A2B3C4D-1234-...:0123456789abcdef0123456789abcdef01234567"],
     )
     api_url: BaseUrl | None = Field(
         None,
@@ -82,6 +84,24 @@ class Settings(Sourced):
         description="Accept unsigned (2016) webhooks at /sendbird/webhook/<this secret>.",
         examples=["a-long-random-string"],
     )
+    legacy_signature: bool = Field(
+        False,
+        alias="RECEIVER_LEGACY_SIGNATURE",
+        description="Accept the older x-signature where a webhook has no x-sendbird-signature.",
+        examples=["true"],
+    )
+    allow_from: Networks = Field(
+        (),
+        alias="RECEIVER_ALLOW_FROM",
+        description="Networks that events are taken from, comma-separated. Default: from everywhere.",
+        examples=["203.0.113.0/24,2001:db8::/32"],
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        alias="RECEIVER_TRUSTED_PROXIES",
+        description="Networks of proxies that say truly, in X-Forwarded-For, for whom they speak.",
+        examples=["10.0.0.0/8"],
+    )
     data_dir: Path = Field(
         Path(".receiver"),
         alias="RECEIVER_DATA_DIR",
@@ -94,6 +114,20 @@ class Settings(Sourced):
         description="The largest request body, in bytes or with a unit. Larger ones are answered 413.",
         examples=["1MiB"],
         gt=0,
+    )
+    max_head: ByteSize = Field(
+        ByteSize(32 * 1024),
+        alias="RECEIVER_MAX_HEAD",
+        description="The largest request head: its line and headers. Larger ones are answered 431.",
+        examples=["32KiB"],
+        ge=1024,
+    )
+    max_connections: int = Field(
+        2000,
+        alias="RECEIVER_MAX_CONNECTIONS",
+        description="Connections that one server process holds. Beyond, those that proved nothing go first.",
+        examples=["2000"],
+        ge=10,
     )
     body_timeout: Seconds = Field(
         10.0,
@@ -136,8 +170,20 @@ class Settings(Sourced):
     inspector_token: SecretStr | None = Field(
         None,
         alias="RECEIVER_INSPECTOR_TOKEN",
-        description="Opens the inspector to requests from other machines.",
+        description="Opens the pages of ours to other machines: the sandbox's chat and mails, the inspector.",
         examples=["a-long-random-string"],
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        alias="RECEIVER_METRICS_TOKEN",
+        description="Opens /metrics to whoever sends it as a bearer token. Default: this machine only.",
+        examples=["a-long-random-string"],
+    )
+    encryption_keys: Secrets = Field(
+        (),
+        alias="RECEIVER_ENCRYPTION_KEYS",
+        description="Encrypt bodies at rest: keys, comma-separated. The first encrypts, all decrypt.",
+        examples=["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="],
     )
     worker_memory: ByteSize | None = Field(
         None,
@@ -180,7 +226,7 @@ class Settings(Sourced):
         examples=["json"],
     )
 
-    @field_validator("webhook_secret", "inspector_token")
+    @field_validator("webhook_secret", "inspector_token", "metrics_token")
     @classmethod
     def _long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value) < SHORTEST_SECRET:
@@ -217,36 +263,9 @@ def load(**overrides: Any) -> Settings:
         SettingsError: naming each wrong setting and showing a right value.
     """
     known = names()
-    _check_environment(known)
-    _check_file(known)
+    setting_names.check_environment(known)
+    setting_names.check_file(known)
     return Settings.load(**overrides)
-
-
-def _check_environment(known: list[str]) -> None:
-    """Refuse what looks like a slip of the pen. (Kubernetes sets RECEIVER_SERVICE_HOST and the like.)"""
-    for name, value in os.environ.items():
-        if value and name not in known and name.startswith(OURS):
-            close = get_close_matches(name, known, n=1, cutoff=CLOSE)
-            if close:
-                raise SettingsError(
-                    f"the environment has an unknown setting {name}. Did you mean {close[0]}?"
-                )
-
-
-def _check_file(known: list[str]) -> None:
-    """Refuse names that nobody can mean but us. Others are plugins': see `receiver.plugin_settings`."""
-    for name, value in read_file().items():
-        ours = name.upper().startswith(OURS) or not _OF_A_PLUGIN.fullmatch(name)
-        close = get_close_matches(name.upper(), known, n=1, cutoff=0.6 if ours else CLOSE)
-        if name in known or not (ours or close):
-            continue
-        if isinstance(value, dict):
-            raise SettingsError(
-                f"{FILE} has a table [{name}]. Settings stand at the top, by their names in the "
-                f"environment, such as {known[0]}."
-            )
-        hint = f" Did you mean {close[0]}?" if close else f" Known settings: {', '.join(known)}."
-        raise SettingsError(f"{FILE} has an unknown setting {name}.{hint}")
 
 
 def masked(url: str) -> str:

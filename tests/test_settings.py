@@ -105,6 +105,20 @@ WRONG = {
         ":token": "expected bot_userid:token, several separated by commas",
         "a:b,c": "expected bot_userid:token, several separated by commas",
     },
+    "SENDBIRD_APPS": {
+        "an-app": "expected app_id:token, several separated by commas",
+        "an-app:": "expected app_id:token, several separated by commas",
+        ":token": "expected app_id:token, several separated by commas",
+    },
+    "RECEIVER_ALLOW_FROM": {
+        "203.0.113.7/24": "value is not a valid IPv4 or IPv6 network",
+        "example.com": "value is not a valid IPv4 or IPv6 network",
+    },
+    "RECEIVER_TRUSTED_PROXIES": {"10.0.0.0/33": "value is not a valid IPv4 or IPv6 network"},
+    "RECEIVER_LEGACY_SIGNATURE": {"perhaps": "Input should be a valid boolean, unable to interpret input"},
+    "RECEIVER_MAX_HEAD": {"100": "Input should be greater than or equal to 1024"},
+    "RECEIVER_MAX_CONNECTIONS": {"0": "Input should be greater than or equal to 10"},
+    "RECEIVER_METRICS_TOKEN": {"short": "expected at least 16 characters, got 5"},
     "RECEIVER_REDIS_URL": {
         "localhost:6379": "expected redis://, rediss:// or unix://",
         "http://localhost": "expected redis://, rediss:// or unix://",
@@ -158,6 +172,13 @@ WRONG = {
     "RECEIVER_LOG_FORMAT": {"xml": "Input should be 'auto', 'console' or 'json'"},
 }
 RIGHT = {
+    "SENDBIRD_APPS": "1A2B3C4D-1234-...:0123456789abcdef0123456789abcdef01234567",
+    "RECEIVER_ALLOW_FROM": "203.0.113.0/24,2001:db8::/32",
+    "RECEIVER_TRUSTED_PROXIES": "10.0.0.0/8",
+    "RECEIVER_LEGACY_SIGNATURE": "true",
+    "RECEIVER_MAX_HEAD": "32KiB",
+    "RECEIVER_MAX_CONNECTIONS": "2000",
+    "RECEIVER_METRICS_TOKEN": "a-long-random-string",
     "SENDBIRD_API_URL": "https://api-1A2B3C4D.sendbird.com/v3",
     "SENDBIRD_BOT_TOKENS": "helper_bot:0123456789abcdef",
     "RECEIVER_REDIS_URL": "redis://localhost:6379/0",

@@ -20,6 +20,7 @@ FACE = "receiver"
 FLOORS = (
     ("errors", "effects", "children", "private", "seldom", "garbage", "protocol", "mail_address", "smtp_url"),
     ("setting_types", "setting_sources"),
+    ("setting_names",),
     ("settings", "logs", "metrics", "signature", "calls", "body", "embedded"),
     ("events", "sendbird", "mail"),
     ("samples", "collect", "plugin_settings"),

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from receiver.cli.output import OUT
 from receiver.errors import ReceiverError
-from receiver.settings import OURS
+from receiver.setting_names import OURS
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_. ][A-Za-z0-9]+)*")
 LONGEST = 60
