@@ -24,6 +24,7 @@ from rq.worker import DequeueStrategy, WorkerStatus
 from receiver import discovery, settings
 from receiver.children import signals_blocked
 from receiver.pipeline.drain import SLICE
+from receiver.pipeline.jobs import DrainJob
 from receiver.pipeline.lanes import Suspects
 from receiver.pipeline.pulse import Pulse
 from receiver.pipeline.routes import queue_of
@@ -81,7 +82,7 @@ class LaneWorker(SimpleWorker):
     max_connection_wait_time = LOOKS_FOR_REDIS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "worker_ttl": WORKER_TTL})
+        super().__init__(*args, **{**kwargs, "worker_ttl": WORKER_TTL, "job_class": DrainJob})
         self._told_to_end = math.inf
         self._scheduler_seen = time.monotonic()
 

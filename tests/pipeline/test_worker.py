@@ -11,8 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
-from receiver.pipeline import keys
+from receiver.pipeline import jobs, keys
 from tests.processes import receiver, running, wait_for
 
 PLUGIN = '''
@@ -89,6 +92,25 @@ async def test_a_plain_rq_worker_runs_the_handlers(site, how):
             await site.road.append(n=n)
         wait_for(lambda: len(site.seen()) == 20, what="20 handled events")
     assert site.seen() == [("c1", n) for n in range(20)]
+
+
+async def test_a_worker_runs_drains_only(site, blocking):
+    """Whoever can write to Redis can't have a worker run a function of his choice, nor a callback."""
+    trace = site.folder / "trace"
+    (site.folder / "foreign.py").write_text(f"def leave(*_): open({str(trace)!r}, 'a')")
+    site.environment["PYTHONPATH"] = os.pathsep.join([str(site.folder), *filter(None, sys.path)])
+    queue = Queue("receiver.plug.note", connection=blocking, serializer=JSONSerializer)
+    foreign = queue.enqueue("foreign.leave")
+    drain = Job.create(jobs.FUNCTION, args=("plug.note/0",), connection=blocking, serializer=JSONSerializer)
+    drain._success_callback_name = drain._failure_callback_name = "foreign.leave"
+    queue.enqueue_job(drain)
+    with site.work("--workers", 1) as work:
+        await site.road.append(n=1)
+        wait_for(site.seen, what="a handled event")
+        wait_for(lambda: foreign.get_status(refresh=True) == "failed", what="a refused job")
+        wait_for(lambda: not queue.job_ids, what="an empty queue")
+        assert work.stop() == 0
+    assert not trace.exists()
 
 
 async def test_a_killed_worker_loses_nothing(site, monkeypatch):
