@@ -27,14 +27,15 @@ class Rejected(ReceiverError):
     """A request that is refused before anything is written.
 
     `status` is the HTTP status, `code` the word in the answer's `code`, `message` says what was
-    wrong, what was expected and what to do.
+    wrong, what was expected and what to do. `origin` is who has sent it, where that was proved all the same.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, origin: str = "none") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.origin = origin
 
 
 class NotStored(ReceiverError):

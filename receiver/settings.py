@@ -30,6 +30,7 @@ from receiver.setting_types import (
 )
 
 SHORTEST_SECRET = 16
+SENDBIRD_URL = "https://api-{app_id}.sendbird.com/v3"
 
 
 class Settings(Sourced):
@@ -53,7 +54,7 @@ class Settings(Sourced):
     api_url: BaseUrl | None = Field(
         None,
         alias="SENDBIRD_API_URL",
-        description="Base of the Platform API. Default: the one that belongs to the application's id.",
+        description="Base of the Platform API, perhaps with {app_id}. Default: the application's own.",
         examples=["https://api-1A2B3C4D.sendbird.com/v3"],
     )
     bot_tokens: SecretPairs = Field(
@@ -243,12 +244,13 @@ class Settings(Sourced):
     @property
     def platform_url(self) -> str:
         """Base of the Platform API, without a trailing slash."""
-        return self.api_url or f"https://api-{self.app_id}.sendbird.com/v3"
+        return (self.api_url or SENDBIRD_URL).replace("{app_id}", self.app_id)
 
     @property
     def api_keys(self) -> tuple[bytes, ...]:
-        """Every API token, as the keys that verify signatures."""
-        return tuple(token.get_secret_value().encode() for token in self.api_tokens)
+        """Every API token of every application, as bytes."""
+        every = (*self.api_tokens, *(token for tokens in self.apps.values() for token in tokens))
+        return tuple(token.get_secret_value().encode() for token in every)
 
 
 def names() -> list[str]:

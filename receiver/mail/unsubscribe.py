@@ -42,6 +42,10 @@ class Tokens:
     """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
+        self.renew(secrets)
+
+    def renew(self, secrets: Sequence[bytes]) -> None:
+        """Verify and sign by these secrets from now on."""
         # A key of its own: a token in a link says nothing about what else the secret signs.
         self._keys = [hmac.digest(secret, _PURPOSE, hashlib.sha256) for secret in secrets]
 
