@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import orjson
+import structlog
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,12 +16,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from receiver import body, garbage, logs, metrics, settings, signature
-from receiver.bot_tokens import BotTokens
+from receiver import garbage, hangup, logs, metrics, origins, settings
 from receiver.endpoint import Endpoint, Front, Judge, refusal
-from receiver.errors import NotStored, SendbirdError
+from receiver.errors import NotStored, SettingsError
 from receiver.events.envelope import Envelope
-from receiver.intake import Intake, unknown_path
+from receiver.gate import SETTINGS, Bots, Gate
+from receiver.intake import unknown_path
 from receiver.mail.pages import UnsubscribePages
 from receiver.mail.unsubscribe import OptOuts, Tokens
 from receiver.metrics import IntakeMetrics
@@ -28,8 +29,9 @@ from receiver.pipeline import keys
 from receiver.pipeline.connection import connect
 from receiver.pipeline.inbox import Inbox
 from receiver.pipeline.storage import Storage
-from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
+
+_log = structlog.get_logger("receiver.app")
 
 
 class Receiver:
@@ -38,7 +40,6 @@ class Receiver:
     def __init__(self, config: Settings) -> None:
         if config.redis_url is None:
             raise settings.missing("redis_url", "The receiver stores every event there before it answers.")
-        secret = config.webhook_secret
         self.config = config
         self.client = connect(config.redis_url, timeout=config.store_timeout)
         self.inbox = Inbox(self.client)
@@ -48,37 +49,50 @@ class Receiver:
             limit=config.inbox_limit,
             spool_limit=config.spool_limit,
         )
-        self.intake = Intake(config.api_keys, secret.get_secret_value() if secret else None)
-        self.platform = (
-            Platform(config.platform_url, config.api_tokens[0].get_secret_value())
-            if config.api_tokens and (config.api_url or config.app_id)
-            else None
-        )
-        self.bot_tokens = BotTokens(config.bot_tokens, self.platform)
-        self.unsubscribe = UnsubscribePages(Tokens(config.api_keys), OptOuts(self.client))
+        self.bots = Bots(self._learn_bot)
+        self.gate = Gate(config, self.bots)
+        self._link_tokens = Tokens(config.api_keys)
+        self.unsubscribe = UnsubscribePages(self._link_tokens, OptOuts(self.client))
         self.metrics = IntakeMetrics()
         self._known_bots: set[str] = set()
 
-    async def judge_webhook(self, scope: Scope, content: bytes) -> Envelope:
+    def judge_webhook(self, scope: Scope, content: bytes) -> Awaitable[Envelope]:
         """Judge a signed webhook."""
-        return self.intake.webhook(body.header(scope["headers"], signature.HEADER), content)
+        return self.gate.webhook(scope, content)
 
-    async def judge_unsigned_webhook(self, scope: Scope, content: bytes) -> Envelope:
+    def judge_unsigned_webhook(self, scope: Scope, content: bytes) -> Awaitable[Envelope]:
         """Judge a webhook whose URL holds the secret."""
-        return self.intake.unsigned_webhook(scope["path"].rpartition("/")[2], content)
+        return self.gate.unsigned_webhook(scope, content)
 
-    async def judge_bot_callback(self, scope: Scope, content: bytes) -> Envelope:
+    def judge_bot_callback(self, scope: Scope, content: bytes) -> Awaitable[Envelope]:
         """Judge a bot callback."""
-        claim = self.intake.bot_claim(content)
+        return self.gate.bot_callback(scope, content)
+
+    def judge_desk(self, scope: Scope, content: bytes) -> Awaitable[Envelope]:
+        """Judge a webhook of Desk."""
+        return self.gate.desk(scope, content)
+
+    def reload(self) -> None:
+        """Read the settings anew, and judge by them from the next request on.
+
+        Requests that are being judged end as they began. Wrong settings change nothing.
+        """
         try:
-            expected = await self.bot_tokens.find(claim.userid)
-            if expected is not None and not self.intake.is_proved(claim, expected):
-                expected = await self.bot_tokens.find_again(claim.userid)
-        except SendbirdError as error:
-            raise NotStored(f"The bot's token could not be looked up: {error}") from error
-        envelope = self.intake.bot_callback(claim, expected)
-        await self._learn_bot(claim.userid)
-        return envelope
+            config = settings.load()
+            origins.check(config)
+            gate = Gate(config, self.bots)
+        except SettingsError as error:
+            _log.error("the settings are wrong, and those from before stay in force", why=str(error))
+            return
+        changed = self.gate.config.changes(config) & SETTINGS
+        self.gate = gate
+        self._link_tokens.renew(config.api_keys)
+        later = self.config.changes(config) - SETTINGS
+        _log.info("the settings were read anew", changed=config.named(changed))
+        if later:
+            _log.warning("some settings count only after a restart", changed=config.named(later))
+        for name, meaning in origins.warnings(config):
+            _log.warning(meaning, setting=name)
 
     async def _learn_bot(self, userid: str) -> None:
         """Remember that this user is a bot, so that webhooks of its messages are marked."""
@@ -86,6 +100,11 @@ class Receiver:
             with suppress(RedisError, OSError, TimeoutError):  # its next callback will do
                 await self.client.sadd(keys.BOTS, userid)
                 self._known_bots.add(userid)
+
+    async def recall_bots(self) -> None:
+        """Learn which bots an earlier process knew: strangers can't keep these from being looked up."""
+        with suppress(RedisError, OSError, TimeoutError):  # then they are as good as new
+            self.bots.familiar.update(bot.decode() for bot in await self.client.smembers(keys.BOTS))
 
     async def healthz(self, request: Request) -> Response:
         """The process lives."""
@@ -149,6 +168,7 @@ def create(config: Settings | None = None) -> Front:
     Raises:
         SettingsError: a setting is wrong or missing.
     """
+    reads_settings = config is None
     if config is None:
         config = settings.load()
         logs.configure(config.log_format)
@@ -159,11 +179,12 @@ def create(config: Settings | None = None) -> Front:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(receiver.client.aclose)
-            if receiver.platform is not None:
-                stack.push_async_callback(receiver.platform.aclose)
-            stack.push_async_callback(receiver.bot_tokens.aclose)
+            stack.push_async_callback(receiver.bots.aclose)
             await receiver.storage.open()
             stack.push_async_callback(receiver.storage.close)
+            await receiver.recall_bots()
+            if reads_settings:
+                stack.enter_context(hangup.answered(receiver.reload))
             yield
 
     def endpoint(path: str, judge: Judge) -> Endpoint:
@@ -179,9 +200,10 @@ def create(config: Settings | None = None) -> Front:
     webhook = endpoint("/sendbird/webhook", receiver.judge_webhook)
     unsigned_webhook = endpoint("/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook)
     bot = endpoint("/sendbird/bot", receiver.judge_bot_callback)
+    desk = endpoint("/sendbird/desk", receiver.judge_desk)
     others = Starlette(
         routes=[
-            *(Route(one.path, one, methods=["POST"]) for one in (webhook, unsigned_webhook, bot)),
+            *(Route(one.path, one, methods=["POST"]) for one in (webhook, unsigned_webhook, bot, desk)),
             Route("/healthz", receiver.healthz),
             Route("/readyz", receiver.readyz),
             Route("/metrics", receiver.show_metrics),
@@ -191,5 +213,5 @@ def create(config: Settings | None = None) -> Front:
         lifespan=lifespan,
     )
     others.router.redirect_slashes = False
-    at = {webhook.path: webhook, bot.path: bot}
+    at = {one.path: one for one in (webhook, bot, desk)}
     return Front(at, {webhook.path: unsigned_webhook}, others)

@@ -1,14 +1,15 @@
 """The tokens that prove where bot callbacks come from: configured, or looked up by the API.
 
-Anyone can name a bot that isn't there. What strangers make up never stands in the way of a bot that the
-API has confirmed: its token is known at once, and what is old is asked for again beside.
+Anyone can name a bot that isn't there, and have us ask Sendbird. So look-ups have budgets, one for each kind
+of bot: what strangers make up uses up only theirs. A bot that the API has confirmed needs none, since its
+token is known at once, and what is old is asked for again beside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ import structlog
 from pydantic import SecretStr
 
 from receiver.errors import SendbirdError, SendbirdUnavailable
+from receiver.seldom import Seldom
 from receiver.sendbird.api import NOT_FOUND
 from receiver.sendbird.platform import Platform
 
@@ -32,8 +34,14 @@ LONGEST_ID = 100
 PATIENCE = 3.0
 """Seconds for a look-up: Sendbird hangs up after 5."""
 RATE, BURST = 5.0, 20.0
-"""Look-ups of bots that aren't confirmed: a second, and at once."""
+"""Look-ups of bots that nobody has heard of: a second, and at once. The same again for wrong tokens."""
+FAMILIAR_RATE, FAMILIAR_BURST = 20.0, 200.0
+"""The same for bots that were confirmed once, by this process or by an earlier one."""
+ATTEMPTS = 1
+"""Calls that a look-up takes at the most. Sendbird tries again by itself, and a repeat would be logged by its
+path, which holds what a stranger has chosen."""
 
+_seldom = Seldom()
 _log = structlog.get_logger("receiver.bots")
 
 
@@ -66,16 +74,43 @@ class _Bucket:
         return True
 
 
-class BotTokens:
-    """Knows the token of each bot. Without a `platform`, only the configured ones."""
+class Budget:
+    """How many look-ups there may be, over all applications.
 
-    def __init__(self, configured: Mapping[str, SecretStr], platform: Platform | None) -> None:
+    `strangers` are bots that nobody has heard of, `familiar` those that were confirmed once, `again` is for
+    confirmed bots whose token isn't the one that came.
+    """
+
+    def __init__(self) -> None:
+        self.strangers = _Bucket(RATE, BURST)
+        self.familiar = _Bucket(FAMILIAR_RATE, FAMILIAR_BURST)
+        self.again = _Bucket(RATE, BURST)
+
+
+class BotTokens:
+    """Knows the token of each bot of an application. Without a `platform`, only the configured ones.
+
+    `familiar` are the ids of bots that were confirmed once; it may grow.
+    """
+
+    def __init__(
+        self,
+        configured: Mapping[str, SecretStr],
+        platform: Platform | None,
+        budget: Budget | None = None,
+        familiar: Collection[str] = (),
+    ) -> None:
         self._configured = dict(configured)
         self._platform = platform
+        self._budget = budget or Budget()
+        self._familiar = familiar
         self._confirmed: dict[str, _Confirmed] = {}
         self._unknown: dict[str, float] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._bucket = _Bucket(RATE, BURST)
+
+    def configure(self, configured: Mapping[str, SecretStr]) -> None:
+        """Take other configured bots from now on; what the API has told is still known."""
+        self._configured = dict(configured)
 
     async def find(self, userid: str) -> str | None:
         """Return the token of the bot `userid`, or None if there is no such bot.
@@ -96,9 +131,10 @@ class BotTokens:
             return confirmed.token.get_secret_value()
         if self._unknown.get(userid, now) > now:
             return None
-        if userid not in self._asking and not self._bucket.take():
-            raise SendbirdUnavailable("too many bots that nobody knows are asked for")
-        return await self._wait(self._platform, userid)
+        familiar = userid in self._familiar
+        return await self._wait(
+            self._platform, userid, self._budget.familiar if familiar else self._budget.strangers
+        )
 
     async def find_again(self, userid: str) -> str | None:
         """Return the token of the bot `userid`, for a caller whose own isn't the one that was found.
@@ -111,7 +147,7 @@ class BotTokens:
         confirmed = self._confirmed.get(userid)
         if self._platform is None or confirmed is None or time.monotonic() - confirmed.asked < AGAIN_AFTER:
             return await self.find(userid)
-        return await self._wait(self._platform, userid)
+        return await self._wait(self._platform, userid, self._budget.again)
 
     async def aclose(self) -> None:
         """End the look-ups that still run."""
@@ -120,7 +156,14 @@ class BotTokens:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _wait(self, platform: Platform, userid: str) -> str | None:
+    async def _wait(self, platform: Platform, userid: str, bucket: _Bucket) -> str | None:
+        """Look a bot up, unless that would be one too many.
+
+        It isn't known then who is right: the caller has the sender come again, since it may be a bot that
+        was made a moment ago.
+        """
+        if userid not in self._asking and not bucket.take():
+            raise SendbirdUnavailable("too many bots are asked for")
         await asyncio.shield(self._look_up(platform, userid))  # others may wait for the same answer
         confirmed = self._confirmed.get(userid)
         return confirmed.token.get_secret_value() if confirmed is not None else None
@@ -135,7 +178,7 @@ class BotTokens:
 
     def _looked_up(self, userid: str, task: asyncio.Task[None]) -> None:
         del self._asking[userid]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and _seldom("failed"):
             _log.warning("a bot could not be looked up", error=type(error).__name__)
 
     async def _ask(self, platform: Platform, userid: str) -> None:
@@ -147,7 +190,8 @@ class BotTokens:
         except SendbirdError as error:
             if error.code != NOT_FOUND:
                 raise
-            _log.info("Sendbird knows no such bot", code=error.code)
+            if _seldom("unknown"):
+                _log.info("Sendbird knows no such bot", code=error.code)
             token = ""
         now = time.monotonic()
         self._unknown.pop(userid, None)

@@ -24,6 +24,8 @@ from receiver.pipeline.storage import Storage
 from receiver.seldom import Seldom
 
 Judge = Callable[[Scope, bytes], Awaitable[Envelope]]
+ORIGIN = "receiver.origin"
+"""The key of the scope under which a judge says who has proved to be the sender: a word for the metrics."""
 Headers = list[tuple[bytes, bytes]]
 
 WORTH_TELLING = ("bad_signature", "unsigned", "too_large", "too_slow")
@@ -84,17 +86,18 @@ class Endpoint:
             envelope = await self._judge(scope, content)
             stored = await self._storage.append(envelope)
         except ClientDisconnect:
-            self._count("disconnected")
+            self._count(scope, "disconnected")
         except Rejected as rejected:
-            self._count(rejected.code, rejected.message if rejected.code in WORTH_TELLING else "")
+            scope.setdefault(ORIGIN, rejected.origin)
+            self._count(scope, rejected.code, rejected.message if rejected.code in WORTH_TELLING else "")
             unread: Headers = [(b"connection", b"close")] if rejected.status in (408, 413) else []
             await _answer(send, rejected.status, refusal(rejected.code, rejected.message), unread)
         except NotStored as error:
-            self._count("not_stored")
+            self._count(scope, "not_stored")
             later = [(b"retry-after", str(error.retry_after).encode())]
             await _answer(send, 503, refusal("not_stored", str(error)), later)
         except Exception as error:  # a defect of ours: the sender is told so, and tries again
-            self._count("error")
+            self._count(scope, "error")
             frames = traceback.extract_tb(error.__traceback__)
             # Where, but not what it says: that may quote the body or a token.
             places = [f"{frame.filename}:{frame.lineno}" for frame in frames]
@@ -103,12 +106,13 @@ class Endpoint:
             await _answer(send, 500, refusal("internal", message))
         else:
             self._metrics.stored(time.perf_counter() - arrived)
-            self._count("accepted")
+            self._count(scope, "accepted")
             await _answer(send, 200, {"accepted": True, "id": envelope.id, "stored": stored})
 
-    def _count(self, outcome: str, message: str = "") -> None:
+    def _count(self, scope: Scope, outcome: str, message: str = "") -> None:
         """Count a request; say why one is refused, once a minute for each reason."""
         self._metrics.requests[self.path, outcome] += 1
+        self._metrics.origins[scope.get(ORIGIN, "none"), outcome] += 1
         if message and self._seldom(outcome):
             _log.warning("requests are refused", path=self.path, code=outcome, why=message)
 

@@ -14,12 +14,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from pydantic import SecretStr
+
 from receiver import signature
 from receiver.errors import Rejected
+from receiver.events import desk
 from receiver.events.catalogue import CATEGORIES, Unclassifiable, classify
 from receiver.events.envelope import Envelope, Source
 from receiver.events.identity import digest
 from receiver.events.parsing import NotJSON, parse, storable
+from receiver.origins import Application, Origins
 
 
 def new_id(received: int) -> str:
@@ -40,15 +44,29 @@ class BotClaim:
 class Intake:
     """Accepts or rejects requests.
 
-    `keys` are the API tokens under which webhooks may be signed; `secret` lets unsigned ones in.
+    `origins` tell whose signature a webhook has; plain tokens are those of the only application. `secret`
+    lets unsigned ones in, `desk_token` those of Desk.
     """
 
-    def __init__(self, keys: Iterable[bytes], secret: str | None = None) -> None:
-        self._keys = tuple(map(signature.Key, keys))
-        self._secret = secret.encode() if secret else None
+    def __init__(
+        self,
+        origins: Origins | Iterable[bytes],
+        secret: str | None = None,
+        desk_token: str | None = None,
+    ) -> None:
+        self._origins = origins if isinstance(origins, Origins) else _only(origins)
+        # Where there is none, one that nobody can guess: a request takes as long, and gets the same answer.
+        self._secret = secret.encode() if secret else os.urandom(32)
+        self._desk = signature.DeskKey(desk_token.encode()) if desk_token else None
 
     def webhook(self, given: bytes | None, body: bytes) -> Envelope:
-        """Accept a signed webhook. `given` is its `x-sendbird-signature`.
+        """Accept a signed webhook, as `signed` does."""
+        return self.signed(given, body)[0]
+
+    def signed(self, given: bytes | None, body: bytes) -> tuple[Envelope, Application]:
+        """Accept a signed webhook; return whose it is, too. `given` is its `x-sendbird-signature`.
+
+        The body is read after its signature has been found right: strangers' bytes are never parsed.
 
         Raises:
             Rejected: unsigned, bad_signature or malformed.
@@ -60,7 +78,8 @@ class Intake:
                 "The request has no x-sendbird-signature. Sendbird signs its webhooks; send 2016-style, "
                 "unsigned ones to /sendbird/webhook/<RECEIVER_WEBHOOK_SECRET>.",
             )
-        if not signature.verify(self._keys, body, given):
+        matches = self._origins.matches(body, given)
+        if not matches:
             raise Rejected(
                 401,
                 "bad_signature",
@@ -68,7 +87,23 @@ class Intake:
                 "SENDBIRD_API_TOKEN. It must be the application's master API token, and the body must "
                 "arrive unchanged.",
             )
-        return self._envelope("webhook", _parse(body), body)
+        try:
+            return self._signed(matches, body)
+        except Rejected as rejected:
+            rejected.origin = self._origins.owner(matches).label
+            raise
+
+    def _signed(self, matches: int, body: bytes) -> tuple[Envelope, Application]:
+        data = _parse(body)
+        application = self._origins.signer(matches, data.get("app_id"))
+        if application is None:
+            raise Rejected(
+                401,
+                "bad_signature",
+                "The body's app_id isn't that of the application whose token has signed it. SENDBIRD_APP_ID "
+                "with SENDBIRD_API_TOKEN, and SENDBIRD_APPS, say which tokens are whose.",
+            )
+        return self._envelope("webhook", data, body), application
 
     def unsigned_webhook(self, given: str, body: bytes) -> Envelope:
         """Accept an unsigned webhook whose URL ends in the secret.
@@ -76,9 +111,28 @@ class Intake:
         Raises:
             Rejected: unknown_path (as if there were nothing here) or malformed.
         """
-        if self._secret is None or not hmac.compare_digest(given.encode(), self._secret):
+        # The secret is the second one: the time that the comparison takes goes by the length of that.
+        if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._secret):
             raise unknown_path()
         return self._envelope("webhook", _parse(body), body)
+
+    def desk(self, given: bytes | None, body: bytes) -> Envelope:
+        """Accept a webhook of Desk. `given` is its `x-hub-signature`.
+
+        Raises:
+            Rejected: unknown_path (where no token of Desk is set), unsigned, bad_signature or malformed.
+        """
+        if self._desk is None:
+            raise unknown_path()
+        if given is None:
+            raise Rejected(401, "unsigned", "The request has no x-hub-signature, which Desk's webhooks have.")
+        if not signature.verify((self._desk,), body, given):
+            raise Rejected(
+                401,
+                "bad_signature",
+                "x-hub-signature is not sha1= and the HMAC-SHA1 of this body under SENDBIRD_DESK_TOKEN.",
+            )
+        return self._envelope("desk", _parse(body), body)
 
     def bot_claim(self, body: bytes) -> BotClaim:
         """Read which bot a callback is for, and the token that is to prove its origin.
@@ -108,6 +162,25 @@ class Intake:
             source = "bot" if known is not None and known.source == "bot" else "webhook"
         return self._envelope(source, data, body)
 
+    def signed_callback(self, given: bytes, body: bytes) -> tuple[Envelope, Application, str | None] | None:
+        """Accept a bot callback by its signature; None where that proves nothing, and the token must.
+
+        Returns whose it is, too, and the bot's id, where the body names it.
+
+        Raises:
+            Rejected: malformed.
+        """
+        matches = self._origins.matches(body, given)
+        if not matches:
+            return None
+        data = _parse(body)
+        application = self._origins.signer(matches, data.get("app_id"))
+        if application is None:
+            return None
+        bot = data.get("bot")
+        userid = bot.get("bot_userid") if isinstance(bot, dict) else None
+        return self._callback(data, body), application, userid if _is_text(userid) else None
+
     def is_proved(self, claim: BotClaim, expected: str | None) -> bool:
         """Tell whether the token in `claim` is the `expected` one."""
         return expected is not None and hmac.compare_digest(claim.token.encode(), expected.encode())
@@ -127,7 +200,10 @@ class Intake:
                 "SENDBIRD_BOT_TOKENS, or set SENDBIRD_APP_ID and SENDBIRD_API_TOKEN so that it can be "
                 "looked up.",
             )
-        envelope = self._envelope("bot", claim.data, claim.body)
+        return self._callback(claim.data, claim.body)
+
+    def _callback(self, data: dict[str, Any], body: bytes) -> Envelope:
+        envelope = self._envelope("bot", data, body)
         known = CATEGORIES.get(envelope.category)
         if known is not None and known.source != "bot":
             raise Rejected(
@@ -139,9 +215,11 @@ class Intake:
 
     def _envelope(self, source: Source, data: dict[str, Any], body: bytes) -> Envelope:
         try:
-            category, conversation, identity = classify(data)
+            category, conversation, identity = desk.classify(data) if source == "desk" else classify(data)
         except Unclassifiable as error:
             raise Rejected(400, "malformed", str(error)) from None
+        if source != "desk" and category.startswith(desk.PREFIX):
+            raise Rejected(400, "malformed", "Only what Desk has signed is an event of Desk: /sendbird/desk.")
         received = time.time_ns() // 1_000_000
         event_id = new_id(received)
         return Envelope(
@@ -162,6 +240,12 @@ def unknown_path() -> Rejected:
         "unknown_path",
         "There is nothing here. Webhooks go to /sendbird/webhook, bot callbacks to /sendbird/bot.",
     )
+
+
+def _only(tokens: Iterable[bytes]) -> Origins:
+    """Return the origins of an application of which only the tokens are known."""
+    secrets = tuple(SecretStr(token.decode()) for token in tokens)
+    return Origins((Application("", secrets, None),) if secrets else ())
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

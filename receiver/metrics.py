@@ -28,6 +28,8 @@ class IntakeMetrics(Collector):
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str]] = Counter()
         """By path and outcome."""
+        self.origins: Counter[tuple[str, str]] = Counter()
+        """By origin and outcome."""
         self.spool_events = 0
         self.spool_bytes = 0
         self._stored = [0] * (len(_BOUNDS) + 1)
@@ -46,6 +48,13 @@ class IntakeMetrics(Collector):
         )
         for labels, count in self.requests.items():
             requests.add_metric(labels, count)
+        origins = CounterMetricFamily(
+            "receiver_origin_requests",
+            "Requests to the process that tells this, by what they have proved to come from, and outcome.",
+            labels=("origin", "outcome"),
+        )
+        for labels, count in self.origins.items():
+            origins.add_metric(labels, count)
         seconds = HistogramMetricFamily(
             "receiver_store_seconds",
             "From the whole body's arrival until the event is stored, in the process that tells this.",
@@ -54,6 +63,7 @@ class IntakeMetrics(Collector):
         seconds.add_metric([], list(zip(bounds, accumulate(self._stored), strict=True)), self._seconds)
         return [
             requests,
+            origins,
             seconds,
             GaugeMetricFamily(
                 "receiver_spool_events", "Events that wait in the spool of this machine.", self.spool_events

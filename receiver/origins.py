@@ -26,7 +26,7 @@ URL, Desk, and what was not proved."""
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A Sendbird application. `id` is "" where only its tokens are known, `url` None where none can be called."""
+    """An application. `id` is "" where only its tokens are known, `url` None where it can't be called."""
 
     id: str
     tokens: tuple[SecretStr, ...]
@@ -99,9 +99,13 @@ class Origins:
         return found
 
     def signer(self, matches: int, app_id: object) -> Application | None:
-        """Return the application of a body that names `app_id`, if one of its tokens is among the `matches`."""
+        """Return whose body it is that names `app_id`, if a token of theirs is among the `matches`."""
         one = self.of(app_id)
         return one if one is not None and self._masks[one.id] & matches else None
+
+    def owner(self, matches: int) -> Application:
+        """Return the first application of which a token is among the `matches`: there is one."""
+        return next(one for one in self.known if self._masks[one.id] & matches)
 
 
 class Clients:
@@ -114,7 +118,7 @@ class Clients:
         self._first = next(iter(self._by_id.values()), None) or Platform(config.platform_url, "")
 
     def of(self, event: Event) -> Platform:
-        """Return the client of the event's own application; the first one's where it names none that is known.
+        """Return the client of the event's own application, or of the first, where it names none of them.
 
         A batch is of the application of its first event.
         """

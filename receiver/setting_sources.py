@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -42,6 +43,15 @@ class Sourced(BaseSettings):
             raise SettingsError("\n".join(_explain(cls, problem) for problem in problems)) from None
         except NotDecoded as error:
             raise SettingsError(_explain_text(cls, error)) from None
+
+    def changes(self, other: Self) -> set[str]:
+        """Return the fields in which these settings and the `other` ones differ."""
+        return {name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)}
+
+    @classmethod
+    def named(cls, fields: Iterable[str]) -> list[str]:
+        """Return the names of the settings behind `fields`, as the environment spells them."""
+        return sorted(name_of(cls, one) for one in fields)
 
     @classmethod
     def settings_customise_sources(

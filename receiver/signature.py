@@ -3,7 +3,8 @@
 `x-sendbird-signature` is the lowercase hex HMAC-SHA256 of the raw request body, keyed with the
 application's API token, without a prefix. (Sendbird, Chat Platform API, "Webhooks: signature".) An older
 header, `x-signature`, has been seen beside it with the same value. Desk's webhooks have `x-hub-signature`
-instead: `sha1=` and the hex HMAC-SHA1, keyed with Desk's API token. (Sendbird, Desk Platform API, "Webhooks".)
+instead: `sha1=` and the hex HMAC-SHA1, keyed with Desk's API token. (Sendbird, Desk Platform API,
+"Webhooks".)
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ FACE = "receiver"
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
     ("errors", "effects", "children", "private", "seldom", "garbage", "protocol", "mail_address", "smtp_url"),
-    ("setting_types", "setting_sources"),
+    ("setting_types", "setting_sources", "hangup"),
     ("setting_names",),
     ("settings", "logs", "metrics", "signature", "calls", "body", "embedded"),
     ("events", "sendbird", "mail"),
-    ("samples", "collect", "plugin_settings"),
+    ("samples", "collect", "plugin_settings", "origins"),
     ("context",),
     ("bots", "registration"),
     ("plugins",),
@@ -31,6 +31,7 @@ FLOORS = (
     ("discovery",),
     ("pipeline", "intake", "bot_tokens", "sandbox"),
     ("inspector", "endpoint"),
+    ("gate",),
     ("app",),
     ("testing",),
     ("cli",),

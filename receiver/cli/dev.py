@@ -135,6 +135,8 @@ def dev(
     if smtp_port in (port, sandbox_port):
         raise typer.BadParameter("must differ from the other ports", param_hint="--smtp-port")
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup has it ignore
+        signal.signal(signal.SIGHUP, _interrupt)  # the terminal is gone
     with ExitStack() as stack:
         stack.enter_context(beside.locked(config.data_dir))
         taken = {"--port": port, "--sandbox-port": sandbox_port, "--smtp-port": smtp_port}
@@ -151,6 +153,7 @@ def dev(
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: all of it ends, in order
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             ERR.print("\nEnding ... (a few seconds)")
     ERR.print("Ended. Everything that was stored is still there.")
 
@@ -163,7 +166,7 @@ def _tell(plan: Plan, bots: Iterable[str]) -> None:
 def _run(processes: Processes, plan: Plan, began: float) -> None:
     where = ["--data-dir", str(plan.config.data_dir), "--webhook-url", f"{plan.receiver}/sendbird/webhook"]
     serve, sandbox = (
-        ["serve", "--port", str(plan.port)],
+        ["serve", "--port", str(plan.port), "--for-sandbox"],
         ["sandbox", "--port", str(plan.sandbox_port), "--smtp-port", str(plan.smtp_port), *where],
     )
     processes.start("the receiver", serve, plan.environment)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import signal
+from typing import Annotated, Any
 
 import structlog
 import typer
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
-from receiver import logs, settings
+from receiver import hangup, logs, origins, settings
 from receiver.cli import ports, signals
-from receiver.errors import SettingsError
 from receiver.pipeline import durability
 from receiver.pipeline.connection import connect_blocking
 from receiver.protocol import LeanHttp
 from receiver.settings import Settings
 
+APPLICATION = "receiver.app:create"
 KEEP_ALIVE = 75
 """Seconds. Sendbird reuses its connections: they shouldn't be closed between two events."""
 GRACE = 10
@@ -26,45 +29,71 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = ports.RECEIVER,
     workers: Annotated[int, typer.Option(min=1, help="Server processes.")] = 1,
+    for_sandbox: Annotated[bool, typer.Option("--for-sandbox", hidden=True)] = False,
 ) -> None:
     """Take webhooks and bot callbacks: verify, store, answer 200 at once.
 
-    Needs RECEIVER_REDIS_URL and a proof of origin: SENDBIRD_API_TOKEN for signed webhooks and to look
-    up bots, SENDBIRD_BOT_TOKENS for named bots, RECEIVER_WEBHOOK_SECRET for unsigned (2016) webhooks.
+    Needs RECEIVER_REDIS_URL and a proof of origin: SENDBIRD_API_TOKEN (and SENDBIRD_APPS) for signed
+    webhooks and to look up bots, SENDBIRD_BOT_TOKENS for named bots, SENDBIRD_DESK_TOKEN for Desk,
+    RECEIVER_WEBHOOK_SECRET for unsigned (2016) webhooks.
 
     In Sendbird's dashboard, the webhook URL is https://YOUR-HOST/sendbird/webhook; a bot's callback URL
-    is https://YOUR-HOST/sendbird/bot.
+    is https://YOUR-HOST/sendbird/bot, and Desk's webhook URL https://YOUR-HOST/sendbird/desk.
+
+    SIGHUP has the tokens read anew from receiver.toml, and drops neither a request nor a connection.
 
     With --workers N, each process counts the requests that it has answered itself, and /metrics shows
     those of whichever process is asked. For exact sums, run N times `receiver serve` on ports of their
     own. What /metrics says of the inbox, the lanes and the handlers is the same everywhere.
     """
-    config = settings.load()
-    logs.configure(config.log_format)
-    check(config)
-    ports.check(host, port, options="--host and --port")
-    assert config.redis_url is not None
-    with connect_blocking(config.redis_url, timeout=2) as client:
-        durability.warn(client)
-    log = structlog.get_logger("receiver.serve")
-    log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
-    with signals.ends_well():
-        uvicorn.run(
-            "receiver.app:create",
-            factory=True,
-            http=LeanHttp,
-            ws="none",
-            proxy_headers=False,
-            host=host,
-            port=port,
-            workers=workers,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=GRACE,
-        )
+    with hangup.held():
+        config = settings.load()
+        logs.configure(config.log_format)
+        check(config)
+        ports.check(host, port, options="--host and --port")
+        assert config.redis_url is not None
+        with connect_blocking(config.redis_url, timeout=2) as client:
+            durability.warn(client)
+        log = structlog.get_logger("receiver.serve")
+        if not for_sandbox:
+            for name, meaning in origins.warnings(config):
+                log.warning(meaning, setting=name)
+        log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
+        options: dict[str, Any] = {
+            "factory": True,
+            "http": LeanHttp,
+            "ws": "none",
+            "proxy_headers": False,
+            "host": host,
+            "port": port,
+            "log_config": None,
+            "log_level": "warning",
+            "access_log": False,
+            "server_header": False,
+            "timeout_keep_alive": KEEP_ALIVE,
+            "timeout_graceful_shutdown": GRACE,
+        }
+        with signals.ends_well():
+            if workers == 1:
+                uvicorn.run(APPLICATION, **options)
+            else:
+                server = uvicorn.Config(APPLICATION, workers=workers, **options)
+                Supervisor(server, [server.bind_socket()]).run()
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's, but for SIGHUP: it would replace the processes, and hang up on whoever is connected.
+
+    The signal is held back here all the time, and so in each process that is started, until that can
+    answer it; it is looked for when uvicorn looks for others, twice a second, and passed on.
+    """
+
+    def handle_signals(self) -> None:
+        if hangup.came():
+            for process in self.processes:
+                if process.pid is not None and process.exitcode is None:
+                    os.kill(process.pid, signal.SIGHUP)
+        super().handle_signals()
 
 
 def check(config: Settings) -> None:
@@ -78,8 +107,4 @@ def check(config: Settings) -> None:
             "redis_url",
             "Every event is stored there before it is answered. (`receiver dev` brings a Redis of its own.)",
         )
-    if not (config.api_tokens or config.bot_tokens or config.webhook_secret):
-        raise SettingsError(
-            "Nothing could be accepted: there is no way to prove where a request comes from.\n"
-            f"{settings.missing('api_tokens', 'Signed webhooks need it, and so does looking up bots.')}"
-        )
+    origins.check(config)

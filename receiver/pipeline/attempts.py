@@ -225,14 +225,15 @@ class Attempts:
 
     def _context(self, event: Event, taken: Taken, memory: Memory) -> Context:
         delivery = f"{event.id}:{self._handler.name}"
+        sendbird = self._around.sendbird_for(event)
         replies = None
         if isinstance(event, BotMessage):
-            replies = BotReplies(self._around.sendbird, event.bot.userid, event.channel.channel_url, delivery)
+            replies = BotReplies(sendbird, event.bot.userid, event.channel.channel_url, delivery)
         return Context(
             event,
             handler=self._handler.name,
             attempt=taken.attempts + 1,
-            sendbird=self._around.sendbird,
+            sendbird=sendbird,
             mailer=self._around.mail.mailer(memory, delivery),
             memory=memory,
             bot=replies,

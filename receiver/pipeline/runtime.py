@@ -26,6 +26,7 @@ from receiver import settings
 from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.mail.mailer import MailRoom
+from receiver.origins import Clients
 from receiver.pipeline import bell, jobs, keys, routes
 from receiver.pipeline.connection import connect_blocking, connect_many
 from receiver.pipeline.drain import Drain
@@ -34,7 +35,6 @@ from receiver.pipeline.lifespans import Lifespans
 from receiver.pipeline.limits import MOST_STRAYS, Strays
 from receiver.pipeline.pulse import Pulse, Stillness
 from receiver.plugins import Handler
-from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
 THREADS = 64
@@ -75,8 +75,7 @@ class Runtime:
         self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()
         self.strays = Strays(self._too_many_strays)
-        token = config.api_tokens[0].get_secret_value() if config.api_tokens else ""
-        self.sendbird = Platform(config.platform_url, token)
+        self.sendbird_for = Clients(config).of
         self.mail = MailRoom(config, self.client)
         self._drains: dict[asyncio.Task[None], Drain] = {}
         self._answers: set[asyncio.Task[None]] = set()

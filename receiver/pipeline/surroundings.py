@@ -8,6 +8,7 @@ from typing import Protocol
 
 import redis
 
+from receiver.events import Event
 from receiver.mail.mailer import MailRoom
 from receiver.pipeline.connection import Client
 from receiver.pipeline.lifespans import Lifespans
@@ -26,13 +27,16 @@ class AttemptSurroundings(Protocol):
 
     client: Client
     blocking: redis.Redis
-    sendbird: Platform
     mail: MailRoom
     bots: frozenset[str]
     threads: asyncio.Semaphore
     batches: defaultdict[str, asyncio.Semaphore]
     lifespans: Lifespans
     strays: Strays
+
+    def sendbird_for(self, event: Event) -> Platform:
+        """Return the client of the application that the event is from."""
+        ...
 
 
 class Surroundings(AttemptSurroundings, Protocol):

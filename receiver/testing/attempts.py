@@ -61,7 +61,7 @@ class Surroundings:
         self.kept = Kept()
         self.client: Any = self.kept
         self.blocking: Any = None
-        self.sendbird = platform
+        self._platform = platform
         self.bots = bots
         self.threads = asyncio.Semaphore(THREADS)
         self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
@@ -76,6 +76,10 @@ class Surroundings:
         self.mail = MailRoom(config, self.kept)
         transport: Any = post
         self.mail.transport = transport
+
+    def sendbird_for(self, event: Event) -> Platform:
+        """Return the one client there is."""
+        return self._platform
 
 
 class StageMemory(Memory):
