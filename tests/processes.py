@@ -26,7 +26,7 @@ def wait_for(condition, *, within=60.0, what="the condition"):
 class Process:
     """A started command and what it has printed."""
 
-    def __init__(self, arguments, environment, log):
+    def __init__(self, arguments, environment, log, folder=None):
         self.log = Path(log)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -35,6 +35,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
+                cwd=folder,
                 start_new_session=True,
                 # A shell that runs the suite in the background has it ignore SIGINT.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one call
@@ -74,9 +75,9 @@ class Process:
 
 
 @contextmanager
-def running(arguments, environment, log):
-    """Run a command for the length of a block."""
-    process = Process(arguments, environment, log)
+def running(arguments, environment, log, folder=None):
+    """Run a command for the length of a block, in this folder or in `folder`."""
+    process = Process(arguments, environment, log, folder)
     try:
         yield process
     finally:

@@ -162,6 +162,74 @@ async def test_strangers_are_limited(clock, tokens, api):
     assert await tokens.find("asked") == "its-token"
 
 
+async def test_flood(clock, tokens, api, monkeypatch):
+    """Ten thousand made-up ids in ten seconds cost 70 calls, while a confirmed bot goes on, old or not."""
+    monkeypatch.setattr(bot_tokens, "KNOWN_FOR", 1.0)  # it is asked for again meanwhile
+    api.bots["asked"] = "its-token"
+    assert await tokens.find("asked") == "its-token"
+    for hundred in range(100):
+        clock.now += 0.1
+        ids = [f"made-up-{hundred}-{number}" for number in range(100)]
+        found = await asyncio.gather(*map(tokens.find, ids), return_exceptions=True)
+        assert {type(one) for one in found} <= {type(None), SendbirdUnavailable}
+        assert await tokens.find("asked") == "its-token"
+    await until(lambda: not tokens._asking)
+    assert sum("made-up" in path for path in api.seen) <= bot_tokens.BURST + 10 * bot_tokens.RATE
+    assert api.seen.count("/v3/bots/asked") > 1
+    assert len(tokens._unknown) <= bot_tokens.BURST + 10 * bot_tokens.RATE
+
+
+async def test_familiar(clock, api):
+    """A bot that was confirmed once is looked up though strangers have used up their budget."""
+    api.bots["old-friend"] = "its-token"
+    async with scripted_platform(api) as platform:
+        tokens = BotTokens({}, platform, familiar={"old-friend"})
+        await asyncio.gather(*(tokens.find(f"made-up-{n}") for n in range(60)), return_exceptions=True)
+        with pytest.raises(SendbirdUnavailable):
+            await tokens.find("new-friend")
+        assert await tokens.find("old-friend") == "its-token"
+        await tokens.aclose()
+
+
+async def test_wrong_tokens_are_limited(clock, tokens, api):
+    """Wrong tokens for many confirmed bots have these asked for again, but not more often than the budget."""
+    names = [f"bot-{number}" for number in range(30)]
+    for name in names:
+        api.bots[name] = "its-token"
+        clock.now += 1
+        await tokens.find(name)
+    clock.now += bot_tokens.AGAIN_AFTER
+    before = len(api.seen)
+    found = await asyncio.gather(*map(tokens.find_again, names), return_exceptions=True)
+    assert len(api.seen) - before == bot_tokens.BURST
+    assert [type(one) for one in found].count(SendbirdUnavailable) == len(names) - bot_tokens.BURST
+    assert await tokens.find(names[-1]) == "its-token"
+
+
+async def test_one_budget(clock, api):
+    """Several applications share the budgets: naming another one gives a stranger nothing."""
+    budget = bot_tokens.Budget()
+    async with scripted_platform(api) as platform:
+        several = [BotTokens({}, platform, budget) for _ in range(3)]
+        for tokens in several:
+            ids = (f"made-up-{number}" for number in range(30))
+            await asyncio.gather(*map(tokens.find, ids), return_exceptions=True)
+        for tokens in several:
+            await tokens.aclose()
+    assert len(api.seen) == bot_tokens.BURST
+
+
+async def test_other_configured_bots(tokens, api):
+    """What is configured can change, and what the API has told is known all the same."""
+    api.bots["asked"] = "its-token"
+    await tokens.find("asked")
+    tokens.configure({"another": SecretStr("another-token")})
+    assert await tokens.find("another") == "another-token"
+    assert await tokens.find("helper") is None
+    assert await tokens.find("asked") == "its-token"
+    assert api.seen == ["/v3/bots/asked", "/v3/bots/helper"]
+
+
 async def test_strangers_do_not_count_as_known(clock, tokens, api, monkeypatch):
     """However many ids are made up, a confirmed bot stays confirmed."""
     monkeypatch.setattr(bot_tokens, "MOST", 3)
