@@ -92,8 +92,8 @@ def test_road(receiver_road, tmp_path):
     with pytest.raises(AssertionError, match=r"\{'outside\.fail': 'dead'\}\n(?s:.*)work\.log"):
         road.wait_until(failing, timeout=0.01)
     assert road.statuses("unknown") == {}
-    with pytest.raises(AssertionError, match="answered 401"):
-        road.send(BotMessage, bot="nobodys_bot")
+    with pytest.raises(AssertionError, match="answered 413"):
+        road.send(BotMessage, text="x" * 2**21)
 
 
 def test_road_that_does_not_start(receiver_road):
