@@ -94,17 +94,18 @@ class Receiver:
         for name, meaning in origins.warnings(config):
             _log.warning(meaning, setting=name)
 
-    async def _learn_bot(self, userid: str) -> None:
+    async def _learn_bot(self, mark: str) -> None:
         """Remember that this user is a bot, so that webhooks of its messages are marked."""
-        if userid not in self._known_bots and not self.storage.spooling:
+        if mark not in self._known_bots and not self.storage.spooling:
             with suppress(RedisError, OSError, TimeoutError):  # its next callback will do
-                await self.client.sadd(keys.BOTS, userid)
-                self._known_bots.add(userid)
+                await self.client.sadd(keys.BOTS, mark)
+                self._known_bots.add(mark)
 
     async def recall_bots(self) -> None:
         """Learn which bots an earlier process knew: strangers can't keep these from being looked up."""
         with suppress(RedisError, OSError, TimeoutError):  # then they are as good as new
-            self.bots.familiar.update(bot.decode() for bot in await self.client.smembers(keys.BOTS))
+            marks = [mark.decode() for mark in await self.client.smembers(keys.BOTS)]
+            self.bots.familiar.update(*origins.marked(marks).values())
 
     async def healthz(self, request: Request) -> Response:
         """The process lives."""

@@ -13,7 +13,7 @@ from receiver.endpoint import ORIGIN
 from receiver.errors import NotStored, Rejected, SendbirdError
 from receiver.events.envelope import Envelope
 from receiver.intake import BotClaim, Intake
-from receiver.origins import DESK, NAMELESS, UNSIGNED, Application, Origins, applications
+from receiver.origins import DESK, NAMELESS, UNSIGNED, Application, Origins, applications, mark
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
@@ -35,7 +35,7 @@ SETTINGS = frozenset(
 class Bots:
     """The bots of every application: their tokens, and the clients by which these are looked up.
 
-    `learn` is called with the id of each bot of which a callback was proved; `familiar` are those.
+    `learn` is called with the mark of each bot of which a callback was proved; `familiar` are their ids.
     """
 
     def __init__(self, learn: Callable[[str], Awaitable[None]]) -> None:
@@ -62,10 +62,10 @@ class Bots:
             found = self._by_place[place] = BotTokens({}, platform, self._budget, self.familiar)
         return found
 
-    async def proved(self, userid: str) -> None:
-        """Remember a bot that is one."""
+    async def proved(self, app_id: str, userid: str) -> None:
+        """Remember a bot that is one, of this application ("": the first one)."""
         self.familiar.add(userid)
-        await self._learn(userid)
+        await self._learn(mark(app_id, userid))
 
     async def aclose(self) -> None:
         """End the look-ups that still run, and close all connections.
@@ -136,13 +136,13 @@ class Gate:
             envelope, application, userid = signed
             scope[ORIGIN] = application.label
             if userid is not None:
-                await self._bots.proved(userid)
+                await self._bots.proved(self._prefix(application), userid)
             return envelope
         claim = self.intake.bot_claim(content)
         owner = self.origins.of(claim.data.get("app_id"))
         envelope = self.intake.bot_callback(claim, await self._expected(claim, owner))
         scope[ORIGIN] = owner.label if owner is not None else NAMELESS
-        await self._bots.proved(claim.userid)
+        await self._bots.proved(self._prefix(owner), claim.userid)
         return envelope
 
     async def _expected(self, claim: BotClaim, application: Application | None) -> str | None:
@@ -157,6 +157,9 @@ class Gate:
         except SendbirdError as error:
             raise NotStored(f"The bot's token could not be looked up: {error}") from error
         return expected
+
+    def _prefix(self, application: Application | None) -> str:
+        return "" if application is None or application is self.origins.known[0] else application.id
 
     def _signature(self, scope: Scope) -> bytes | None:
         given = body.header(scope["headers"], signature.HEADER)

@@ -7,7 +7,7 @@ application's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -108,6 +108,23 @@ class Origins:
         return next(one for one in self.known if self._masks[one.id] & matches)
 
 
+def mark(app_id: str, userid: str) -> str:
+    """Return the name under which a bot is remembered: user ids are an application's own.
+
+    `app_id` is "" for the first one, whose bots go by their user ids.
+    """
+    return f"{app_id}\0{userid}" if app_id else userid
+
+
+def marked(marks: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the bots behind `marks` by application."""
+    found: dict[str, set[str]] = {"": set()}
+    for one in marks:
+        app_id, _, userid = one.rpartition("\0")
+        found.setdefault(app_id, set()).add(userid)
+    return {app_id: frozenset(bots) for app_id, bots in found.items()}
+
+
 class Clients:
     """A client of the Platform API for each application."""
 
@@ -122,11 +139,16 @@ class Clients:
 
         A batch is of the application of its first event.
         """
+        return self._by_id.get(self.whose(event), self._first)
+
+    def whose(self, event: Event) -> str:
+        """Return the id of the event's application, or "" for the first one."""
         if len(self._by_id) < 2:
-            return self._first
+            return ""
         if isinstance(event, Batch) and event.events:
             event = event.events[0]
-        return self._by_id.get(event.app_id, self._first)
+        found = self._by_id.get(event.app_id, self._first)
+        return "" if found is self._first else event.app_id
 
 
 def check(config: Settings) -> None:

@@ -141,7 +141,7 @@ class TestBots:
         body = callback("nobody-knows", "whatever", app_id="B")
         assert told(post("/sendbird/bot", body, signed(body, "token-of-b"))) == (200, None)
         assert len(api.seen) == before
-        assert b"nobody-knows" in blocking.smembers(keys.BOTS)
+        assert blocking.smembers(keys.BOTS) == {b"B\0nobody-knows"}
         no_bot = wire.encode({"category": "bot_event/tomorrow", "app_id": "B"})
         assert told(post("/sendbird/bot", no_bot, signed(no_bot, "token-of-b"))) == (200, None)
 

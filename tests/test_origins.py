@@ -194,6 +194,20 @@ class TestClients:
         assert self.base(clients, event("A")) == "http://local/v3"
 
 
+def test_marks():
+    """A bot is one in its own application only: another one's user of that name isn't taken for it."""
+    marks = [
+        origins.mark("", "ada"),
+        origins.mark("B", "bo"),
+        origins.mark("B", "bob"),
+        origins.mark("", "B"),
+    ]
+    assert origins.marked(marks) == {"": {"ada", "B"}, "B": {"bo", "bob"}}
+    clients = Clients(settings.load(**REDIS, **SEVERAL))
+    assert [clients.whose(event(app_id)) for app_id in ("A", "B", "Z", None)] == ["", "B", "", ""]
+    assert Clients(settings.load(**REDIS, **ONE)).whose(event("B")) == ""
+
+
 WAYS_IN = (
     {"SENDBIRD_API_TOKEN": "t"},
     {"SENDBIRD_APPS": "A:t"},

@@ -208,7 +208,7 @@ class Attempts:
 
     def _mark(self, event: Event) -> None:
         if isinstance(event, BotMessage | MessageSent):
-            event.bots = self._around.bots
+            event.bots = self._around.bots_for(event)
 
     def _memory(self, taken: Taken, event: Event, unsaved: bytes | None) -> Memory:
         around = self._around

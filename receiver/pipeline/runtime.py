@@ -22,11 +22,11 @@ import structlog
 import uvloop
 from redis.exceptions import RedisError
 
-from receiver import settings
+from receiver import origins, settings
 from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
+from receiver.events import Event
 from receiver.mail.mailer import MailRoom
-from receiver.origins import Clients
 from receiver.pipeline import bell, jobs, keys, routes
 from receiver.pipeline.connection import connect_blocking, connect_many
 from receiver.pipeline.drain import Drain
@@ -35,6 +35,7 @@ from receiver.pipeline.lifespans import Lifespans
 from receiver.pipeline.limits import MOST_STRAYS, Strays
 from receiver.pipeline.pulse import Pulse, Stillness
 from receiver.plugins import Handler
+from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
 THREADS = 64
@@ -61,7 +62,7 @@ class Runtime:
             raise settings.missing("redis_url", "Workers need the Redis in which the inbox lives.")
         self.pid = os.getpid()
         self.handlers = handlers
-        self.bots: frozenset[str] = frozenset()
+        self._bots: dict[str, frozenset[str]] = {}
         self.name = uuid4().hex
         self.stopping = self.out_of_time = False
         self.alone = True
@@ -75,7 +76,7 @@ class Runtime:
         self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()
         self.strays = Strays(self._too_many_strays)
-        self.sendbird_for = Clients(config).of
+        self._clients = origins.Clients(config)
         self.mail = MailRoom(config, self.client)
         self._drains: dict[asyncio.Task[None], Drain] = {}
         self._answers: set[asyncio.Task[None]] = set()
@@ -89,6 +90,14 @@ class Runtime:
         self._watched = False
         with signals_blocked():
             self._thread.start()
+
+    def sendbird_for(self, event: Event) -> Platform:
+        """Return the client of the application that the event is from."""
+        return self._clients.of(event)
+
+    def bots_for(self, event: Event) -> frozenset[str]:
+        """Return the bots of the application that the event is from."""
+        return self._bots.get(self._clients.whose(event), frozenset())
 
     def drain(self, lane: str) -> None:
         """Drain `lane`. When this process is `alone`, return at its end, else as soon as it has begun."""
@@ -189,7 +198,8 @@ class Runtime:
     async def _run(self, drain: Drain, lane: str) -> None:
         try:
             with contextlib.suppress(RedisError, OSError):  # the bots that are known will do
-                self.bots = frozenset(bot.decode() for bot in await self._lanes.smembers(keys.BOTS))
+                marks = await self._lanes.smembers(keys.BOTS)
+                self._bots = origins.marked(mark.decode() for mark in marks)
             left = await drain.run()
             await asyncio.to_thread(self._wake, lane, left, suspects=drain.suspect_waits)
         except Fenced as error:

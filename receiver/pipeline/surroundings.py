@@ -28,7 +28,6 @@ class AttemptSurroundings(Protocol):
     client: Client
     blocking: redis.Redis
     mail: MailRoom
-    bots: frozenset[str]
     threads: asyncio.Semaphore
     batches: defaultdict[str, asyncio.Semaphore]
     lifespans: Lifespans
@@ -36,6 +35,10 @@ class AttemptSurroundings(Protocol):
 
     def sendbird_for(self, event: Event) -> Platform:
         """Return the client of the application that the event is from."""
+        ...
+
+    def bots_for(self, event: Event) -> frozenset[str]:
+        """Return the bots of the application that the event is from."""
         ...
 
 

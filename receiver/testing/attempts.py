@@ -62,7 +62,7 @@ class Surroundings:
         self.client: Any = self.kept
         self.blocking: Any = None
         self._platform = platform
-        self.bots = bots
+        self._bots = bots
         self.threads = asyncio.Semaphore(THREADS)
         self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()
@@ -80,6 +80,10 @@ class Surroundings:
     def sendbird_for(self, event: Event) -> Platform:
         """Return the one client there is."""
         return self._platform
+
+    def bots_for(self, event: Event) -> frozenset[str]:
+        """Return the bots of the one application there is."""
+        return self._bots
 
 
 class StageMemory(Memory):

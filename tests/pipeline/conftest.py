@@ -49,6 +49,9 @@ class Road:
     def sendbird_for(self, event):
         """No handler of these tests calls Sendbird."""
 
+    def bots_for(self, event):
+        return self.bots
+
     def another_dispatcher(self):
         return Dispatcher(self.client, self.blocking, dedupe_window=60, retention=3600)
 
