@@ -30,6 +30,7 @@ class Road:
     """Appends events, dispatches them, drains lanes, and tells what became of them."""
 
     bots = frozenset()
+    sendbird = None
 
     def __init__(self, client, blocking):
         self.client = client
@@ -47,7 +48,7 @@ class Road:
         self.dispatcher = self.another_dispatcher()
 
     def sendbird_for(self, event):
-        """No handler of these tests calls Sendbird."""
+        return self.sendbird
 
     def bots_for(self, event):
         return self.bots
