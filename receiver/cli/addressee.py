@@ -11,6 +11,7 @@ from receiver import settings
 from receiver.cli import beside
 from receiver.cli.changes import Change
 from receiver.errors import SendbirdRefused
+from receiver.origins import applications
 from receiver.samples import Sample
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
@@ -59,12 +60,13 @@ def _look_up(config: Settings, userids: Sequence[str]) -> tuple[str, str]:
 
     The receiver does the same for bots that it isn't told of.
     """
-    if not config.api_tokens or not (config.api_url or config.app_id):
+    known = applications(config)
+    url = known[0].url if known else None
+    if url is None:
         return userids[0], ""
 
     async def ask() -> tuple[str, str]:
-        token = config.api_tokens[0].get_secret_value()
-        async with Platform(config.platform_url, token, attempts=1) as platform:
+        async with Platform(url, known[0].token, attempts=1) as platform:
             for userid in userids:
                 try:
                     return userid, (await platform.get_bot(userid)).token

@@ -58,7 +58,7 @@ def _examine(url: str | None, *, offline: bool) -> Iterator[Finding]:
         yield from asyncio.run(_redis(config, config.redis_url))
     yield from disk.check(config.data_dir, config.spool_limit)
     if not offline:
-        yield asyncio.run(network.check_api(config))
+        yield from asyncio.run(network.check_api(config))
     if url is not None:
         yield asyncio.run(network.check_receiver(url))
 

@@ -13,7 +13,7 @@ import typer
 from rich.progress import Progress
 
 from receiver import samples, settings
-from receiver.cli import addressee, beside, ports, sample_list
+from receiver.cli import addressee, beside, ports, sample_list, sender
 from receiver.cli.changes import Change, check, parse
 from receiver.cli.output import ERR
 from receiver.cli.sending import Plan, send
@@ -124,6 +124,7 @@ def trigger(
         raise typer.BadParameter("name a category, or see them all with --list.", param_hint="CATEGORY")
     sample = _find(category, type_ and type_.upper(), case)
     wanted: list[Change] = [("channel.channel_url", channel)] if channel else _sandbox_channel(sample)
+    wanted += sender.changes(sample)
     if category.startswith("bot_"):
         wanted += addressee.changes(sample, bot, bot_token)
     elif bot or bot_token:
@@ -257,9 +258,8 @@ def _api_token(sample: Sample) -> str:
     """Return the token that signs a request like `sample`, or "" for those that are not signed."""
     if not sample.is_signed:
         return ""
-    known = beside.load().api_tokens
-    if known:
-        return known[0].get_secret_value()
+    if known := sender.token():
+        return known
     if sample.category.startswith("bot_"):
         return ""  # the bot's token proves a callback's origin
     raise typer.BadParameter(

@@ -382,6 +382,9 @@ def test_a_broken_spool(doctor, tmp_path):
     ("changes", "what", "status"),
     [
         ({"SENDBIRD_API_TOKEN": ""}, "Proof of origin", "fail"),
+        ({"SENDBIRD_API_TOKEN": "", "SENDBIRD_APPS": f"A:{TOKEN}"}, "Proof of origin", "ok"),
+        ({"RECEIVER_WEBHOOK_SECRET": "a" * 16}, "RECEIVER_WEBHOOK_SECRET", "warn"),
+        ({"RECEIVER_LEGACY_SIGNATURE": "true"}, "RECEIVER_LEGACY_SIGNATURE", "warn"),
         ({"SENDBIRD_API_TOKEN": "", "SENDBIRD_BOT_TOKENS": f"b:{TOKEN}"}, "Proof of origin", "warn"),
         ({"RECEIVER_PUBLIC_URL": "http://chat.example.com"}, "Public URL", "warn"),
         ({"RECEIVER_PUBLIC_URL": "https://chat.example.com"}, "Public URL", "ok"),
@@ -419,6 +422,15 @@ def test_the_api(doctor, monkeypatch):
         assert api.tokens == {TOKEN}
         api.answers[api.seen[0].removeprefix("/v3/bots/")] = (200, {"bots": [], "next": ""})
         assert doctor("--url", "http://127.0.0.1:9")[1]["Sendbird's API"]["status"] == "ok"
+        monkeypatch.setenv("SENDBIRD_APPS", f"B:{TOKEN}-of-b")
+        monkeypatch.setenv("SENDBIRD_APP_ID", "A")
+        monkeypatch.setenv("SENDBIRD_API_URL", api.url + "{app_id}")
+        found = doctor("--url", "http://127.0.0.1:9")[1]
+        assert found["Sendbird's API (B)"]["status"] == "fail"
+        assert f"{TOKEN}-of-b" in api.tokens
+        assert TOKEN not in str(found)
+        monkeypatch.delenv("SENDBIRD_APPS")
+        monkeypatch.setenv("SENDBIRD_API_URL", api.url)
     assert doctor("--url", "http://127.0.0.1:9")[1]["Sendbird's API"]["status"] == "fail"
     assert (code, found["Receiver"]["status"]) == (1, "fail")
 

@@ -71,6 +71,20 @@ def test_lean(run, monkeypatch, tmp_path, free_port):
     assert (given["proxy_headers"], given["access_log"]) == (False, False)
 
 
+@pytest.mark.parametrize("options", [(), ("--for-sandbox",)])
+def test_warns_of_weaker_ways(run, monkeypatch, tmp_path, free_port, options):
+    """A start with a weaker way in says what that means; `receiver dev`, which opens one itself, doesn't."""
+    monkeypatch.setattr(uvicorn, "run", lambda *application, **options: None)
+    monkeypatch.setenv("RECEIVER_REDIS_URL", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("RECEIVER_WEBHOOK_SECRET", "a-secret-of-this-test")
+    monkeypatch.setenv("RECEIVER_LEGACY_SIGNATURE", "true")
+    code, _, err = run("serve", "--port", str(free_port), *options)
+    assert code == 0
+    said = [name for name in ("RECEIVER_WEBHOOK_SECRET", "RECEIVER_LEGACY_SIGNATURE") if name in err]
+    assert len(said) == (0 if options else 2)
+    assert "a-secret-of-this-test" not in err
+
+
 def is_up(url):
     try:
         return httpx.get(f"{url}/healthz").status_code == 200

@@ -259,6 +259,20 @@ def test_bot(run, receiver, arguments, bot, token):
     assert token not in done.out + done.err
 
 
+def test_several_applications(run, receiver, monkeypatch):
+    """Where there are several applications it is the first one's event, with its token; --set goes before."""
+    monkeypatch.setenv("SENDBIRD_APP_ID", "A")
+    monkeypatch.setenv("SENDBIRD_APPS", "B:token-of-b")
+    run(MESSAGE, "--to", receiver.url)
+    run(MESSAGE, "--to", receiver.url, "--set", "app_id=B", "--token", "token-of-b")
+    assert [body["app_id"] for body in receiver.bodies] == ["A", "B"]
+    monkeypatch.delenv("SENDBIRD_API_TOKEN")
+    monkeypatch.delenv("SENDBIRD_APP_ID")
+    run(MESSAGE, "--to", receiver.url)
+    _, headers, body = receiver.seen[-1]
+    assert headers["x-sendbird-signature"] == signature.sign(b"token-of-b", body).decode()
+
+
 def test_bot_is_looked_up(run, receiver, monkeypatch):
     """The token of a bot that the settings do not know is looked up by the API, as the receiver does."""
     monkeypatch.setenv("SENDBIRD_API_URL", f"{receiver.url}/v3")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from receiver import discovery
+from receiver import discovery, origins
 from receiver.cli.checks.finding import Finding, fail, ok, warn
 from receiver.errors import PluginError, SettingsError
 from receiver.settings import Settings
@@ -35,7 +35,9 @@ def _origin(config: Settings) -> Iterator[Finding]:
         name
         for name, is_set in (
             ("SENDBIRD_API_TOKEN", config.api_tokens),
+            ("SENDBIRD_APPS", config.apps),
             ("SENDBIRD_BOT_TOKENS", config.bot_tokens),
+            ("SENDBIRD_DESK_TOKEN", config.desk_token),
             ("RECEIVER_WEBHOOK_SECRET", config.webhook_secret),
         )
         if is_set
@@ -43,11 +45,13 @@ def _origin(config: Settings) -> Iterator[Finding]:
     if not ways:
         do = "Set SENDBIRD_API_TOKEN: without a proof of origin nothing is accepted."
         yield fail("Proof of origin", "no token is set", do)
-    elif not config.api_tokens:
+    elif not (config.api_tokens or config.apps):
         do = "Set SENDBIRD_API_TOKEN for signed webhooks, for looking up bots, and for handlers' calls."
         yield warn("Proof of origin", f"only {', '.join(ways)}", do)
     else:
         yield ok("Proof of origin", ", ".join(ways))
+    for name, meaning in origins.warnings(config):
+        yield warn(name, meaning, "Unset it where nothing needs it any more: docs/security.md.")
 
 
 def _public_url(config: Settings) -> Iterator[Finding]:

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 
 from receiver.cli.checks.finding import Finding, fail, ok, warn
 from receiver.errors import SendbirdError, SendbirdRefused
+from receiver.origins import applications
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
 PATIENCE = 5.0
 
 
-async def check_api(config: Settings) -> Finding:
-    """Call Sendbird with the token."""
-    if not (config.api_tokens and (config.api_url or config.app_id)):
+async def check_api(config: Settings) -> list[Finding]:
+    """Call Sendbird with the token of each application."""
+    known = applications(config)
+    callable_ones = [(one.label, one.url, one.token) for one in known if one.url is not None]
+    if not callable_ones:
         do = "Set SENDBIRD_APP_ID and SENDBIRD_API_TOKEN, for looking up bots and for handlers' calls."
-        return warn("Sendbird's API", "not set up", do)
-    token = config.api_tokens[0].get_secret_value()
+        return [warn("Sendbird's API", "not set up", do)]
+    several = len(known) > 1
+    calls = (
+        _call(f"Sendbird's API ({label})" if several else "Sendbird's API", url, token)
+        for label, url, token in callable_ones
+    )
+    return await asyncio.gather(*calls)
+
+
+async def _call(name: str, url: str, token: str) -> Finding:
     try:
-        async with Platform(config.platform_url, token, timeout=PATIENCE, attempts=1) as platform:
+        async with Platform(url, token, timeout=PATIENCE, attempts=1) as platform:
             async for _ in platform.list_bots():
                 break
     except SendbirdRefused as error:
-        do = "Is SENDBIRD_API_TOKEN a token of the application SENDBIRD_APP_ID?"
-        return fail("Sendbird's API", _without(token, str(error)), do)
+        do = "Is SENDBIRD_API_TOKEN a token of the application SENDBIRD_APP_ID? SENDBIRD_APPS: app_id:token."
+        return fail(name, _without(token, str(error)), do)
     except SendbirdError as error:
         do = "Look at SENDBIRD_API_URL or SENDBIRD_APP_ID, and at the way out of this machine."
-        return fail("Sendbird's API", _without(token, str(error)), do)
-    return ok("Sendbird's API", "answers, with this token")
+        return fail(name, _without(token, str(error)), do)
+    return ok(name, "answers, with this token")
 
 
 async def check_receiver(url: str) -> Finding:
