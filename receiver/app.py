@@ -92,7 +92,8 @@ class Receiver:
         if later:
             _log.warning("some settings count only after a restart", changed=config.named(later))
         for name, meaning in origins.warnings(config):
-            _log.warning(meaning, setting=name)
+            if name in config.named(changed):
+                _log.warning(meaning, setting=name)
 
     async def _learn_bot(self, mark: str) -> None:
         """Remember that this user is a bot, so that webhooks of its messages are marked."""
