@@ -24,6 +24,7 @@ from receiver.calls import checked, is_async, place, summary
 from receiver.collect import Collect, Window
 from receiver.context import Context
 from receiver.errors import PluginError, SettingsError
+from receiver.events import desk
 from receiver.events.batches import COLLECTED, Batch, Gathered
 from receiver.events.catalogue import CATEGORIES, MESSAGE_TYPES
 from receiver.plugin_settings import PluginSettings
@@ -267,7 +268,9 @@ class Handlers(Registration, Generic[Settings]):
                 known=MESSAGE_TYPES,
             )
         for category in handler.filter.categories:
-            if category not in (ANY, COLLECTED) and not any(covers(category, known) for known in CATEGORIES):
+            if category in (ANY, COLLECTED) or category.startswith(desk.PREFIX):
+                continue  # what Desk sends nobody has told us
+            if not any(covers(category, known) for known in CATEGORIES):
                 _log.warning(
                     "Sendbird isn't known to send this category; the handler runs if it starts to",
                     handler=handler.name,

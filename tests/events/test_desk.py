@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
+from receiver import Handlers
 from receiver.events import UnknownEvent, desk, open_event
 from receiver.events.envelope import Envelope
 
@@ -71,3 +73,16 @@ def test_event():
     one = open_event(Envelope("id", "desk", "desk:unknown", "c", "", 1, b'{"ticket":{"id":7}}'))
     assert type(one) is UnknownEvent
     assert one.raw == {"ticket": {"id": 7}}
+
+
+@pytest.mark.parametrize("category", ["desk:*", "desk:TICKET.CREATED"])
+def test_handlers(category):
+    """A handler of what Desk may send is registered without a warning that nobody knows it."""
+    handlers = Handlers("desk_handlers")
+    with capture_logs() as logs:
+        handlers.on(category)(on_ticket)
+    assert logs == []
+
+
+async def on_ticket(event, context):
+    """Do nothing."""
