@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from receiver import bot_tokens, samples
+from receiver.errors import SettingsError
+from receiver.gate import Bots, Gate
 from receiver.pipeline import keys
 from receiver.sendbird import wire
 from tests.support import BOT, BOT_TOKEN, SECRET, ScriptedApi, Served, make_settings, read_metrics, signed
@@ -251,3 +253,37 @@ def test_legacy_signature(redis_url):
         assert send({"x-signature": right, "x-sendbird-signature": ""}) == (401, "bad_signature")
         assert send({"x-signature": "f00d", "x-sendbird-signature": right}) == (200, None)
         assert send({}) == (401, "unsigned")
+
+
+class TestAnew:
+    """Settings that are read anew."""
+
+    async def learn(self, mark):
+        """Remember nothing."""
+
+    async def test_known_bots_stay(self, api, redis_url):
+        """What the API has told of bots is still known, unless it would be asked with another token."""
+        api.answers["/A/bots/kept"] = (200, {"bot": {"bot_token": "its-token"}})
+        url = api.url.replace("/v3", "/{app_id}")
+        usual = SEVERAL | {"SENDBIRD_API_URL": url}
+        bots = Bots(self.learn)
+        scope = {"headers": []}
+        body = callback("kept", "its-token")
+        before = api.seen.count("/A/bots/kept")
+        for more in ({}, {"RECEIVER_LEGACY_SIGNATURE": "true"}, {"SENDBIRD_API_TOKEN": "token-of-a, newer"}):
+            await Gate(make_settings(redis_url, **(usual | more)), bots).bot_callback(dict(scope), body)
+        assert api.seen.count("/A/bots/kept") == before + 1
+        changed = make_settings(redis_url, **(usual | {"SENDBIRD_API_TOKEN": "newer"}))
+        await Gate(changed, bots).bot_callback(dict(scope), body)
+        assert api.seen.count("/A/bots/kept") == before + 2
+        await bots.aclose()
+
+    async def test_wrong_ones_change_nothing(self, redis_url):
+        """Settings of which no gate can be made leave the one before as it was, configured bots included."""
+        bots = Bots(self.learn)
+        gate = Gate(make_settings(redis_url, **SEVERAL), bots)
+        wrong = SEVERAL | {"SENDBIRD_APPS": "B:tökén", "SENDBIRD_BOT_TOKENS": "other:token"}
+        with pytest.raises(SettingsError):
+            Gate(make_settings(redis_url, **wrong), bots)
+        assert (await gate.bot_callback({"headers": []}, callback())).source == "bot"
+        await bots.aclose()
