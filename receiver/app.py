@@ -17,13 +17,15 @@ from starlette.types import Scope
 
 from receiver import body, garbage, logs, metrics, settings, signature
 from receiver.bot_tokens import BotTokens
-from receiver.endpoint import Endpoint, Front, Judge, refusal
+from receiver.connections import Connections
+from receiver.endpoint import Doorman, Endpoint, Front, Judge, refusal
 from receiver.errors import NotStored, SendbirdError
 from receiver.events.envelope import Envelope
-from receiver.intake import Intake, unknown_path
+from receiver.intake import Intake, unknown_path, unsigned
 from receiver.mail.pages import UnsubscribePages
 from receiver.mail.unsubscribe import OptOuts, Tokens
 from receiver.metrics import IntakeMetrics
+from receiver.networks import Networks
 from receiver.pipeline import keys
 from receiver.pipeline.connection import connect
 from receiver.pipeline.inbox import Inbox
@@ -56,8 +58,23 @@ class Receiver:
         )
         self.bot_tokens = BotTokens(config.bot_tokens, self.platform)
         self.unsubscribe = UnsubscribePages(Tokens(config.api_keys), OptOuts(self.client))
-        self.metrics = IntakeMetrics()
+        self.connections = Connections(
+            config.max_connections, max_head=config.max_head, patience=config.body_timeout
+        )
+        self.metrics = IntakeMetrics(self.connections)
         self._known_bots: set[str] = set()
+
+    def await_signature(self, scope: Scope) -> None:
+        """Refuse a webhook without a signature before its body is read."""
+        headers = scope["headers"]
+        if body.header(headers, signature.HEADER) is None and not (
+            self.config.legacy_signature and body.header(headers, b"x-signature") is not None
+        ):
+            raise unsigned()
+
+    def await_secret(self, scope: Scope) -> None:
+        """Refuse a webhook whose URL holds no secret before its body is read."""
+        self.intake.check_secret(scope["path"].rpartition("/")[2])
 
     async def judge_webhook(self, scope: Scope, content: bytes) -> Envelope:
         """Judge a signed webhook."""
@@ -155,8 +172,10 @@ def create(config: Settings | None = None) -> Front:
         garbage.settle()
     receiver = Receiver(config)
 
+    networks = Networks(config.allow_from, config.trusted_proxies)
+
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(receiver.client.aclose)
             if receiver.platform is not None:
@@ -164,9 +183,10 @@ def create(config: Settings | None = None) -> Front:
             stack.push_async_callback(receiver.bot_tokens.aclose)
             await receiver.storage.open()
             stack.push_async_callback(receiver.storage.close)
-            yield
+            receiver.connections.settle()
+            yield {"connections": receiver.connections}  # LeanHttp takes it
 
-    def endpoint(path: str, judge: Judge) -> Endpoint:
+    def endpoint(path: str, judge: Judge, doorman: Doorman = lambda scope: None) -> Endpoint:
         return Endpoint(
             path,
             judge,
@@ -174,10 +194,15 @@ def create(config: Settings | None = None) -> Front:
             receiver.metrics,
             limit=config.max_body,
             patience=config.body_timeout,
+            doorman=doorman,
+            networks=networks,
+            refusals=receiver.connections.refusals,
         )
 
-    webhook = endpoint("/sendbird/webhook", receiver.judge_webhook)
-    unsigned_webhook = endpoint("/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook)
+    webhook = endpoint("/sendbird/webhook", receiver.judge_webhook, receiver.await_signature)
+    unsigned_webhook = endpoint(
+        "/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook, receiver.await_secret
+    )
     bot = endpoint("/sendbird/bot", receiver.judge_bot_callback)
     others = Starlette(
         routes=[

@@ -12,6 +12,9 @@ from starlette.types import Message, Receive
 
 from receiver.errors import Rejected
 
+UNREAD = 64 * 1024
+"""Bytes of a body that are taken, and dropped, when its request is refused before it was read."""
+
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """Return the first header called `name` (lower case), or None."""
@@ -19,6 +22,19 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
         if key == name:
             return value.strip(b" \t")  # httptools leaves what follows the value, which is no part of it
     return None
+
+
+def is_better_left(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether to close the connection rather than take, for nothing, the body that is announced.
+
+    Also where it may never come, since its sender waits to be asked for it.
+    """
+    headers = list(headers)
+    announced = header(headers, b"content-length")
+    if announced is None:
+        return header(headers, b"transfer-encoding") is not None
+    small = announced.isdigit() and int(announced[:20]) <= UNREAD
+    return not small or header(headers, b"expect") is not None
 
 
 async def read(

@@ -54,12 +54,7 @@ class Intake:
             Rejected: unsigned, bad_signature or malformed.
         """
         if given is None:
-            raise Rejected(
-                401,
-                "unsigned",
-                "The request has no x-sendbird-signature. Sendbird signs its webhooks; send 2016-style, "
-                "unsigned ones to /sendbird/webhook/<RECEIVER_WEBHOOK_SECRET>.",
-            )
+            raise unsigned()
         if not signature.verify(self._keys, body, given):
             raise Rejected(
                 401,
@@ -76,9 +71,17 @@ class Intake:
         Raises:
             Rejected: unknown_path (as if there were nothing here) or malformed.
         """
+        self.check_secret(given)
+        return self._envelope("webhook", _parse(body), body)
+
+    def check_secret(self, given: str) -> None:
+        """Make sure that a URL ends in the secret.
+
+        Raises:
+            Rejected: unknown_path.
+        """
         if self._secret is None or not hmac.compare_digest(given.encode(), self._secret):
             raise unknown_path()
-        return self._envelope("webhook", _parse(body), body)
 
     def bot_claim(self, body: bytes) -> BotClaim:
         """Read which bot a callback is for, and the token that is to prove its origin.
@@ -161,6 +164,16 @@ def unknown_path() -> Rejected:
         404,
         "unknown_path",
         "There is nothing here. Webhooks go to /sendbird/webhook, bot callbacks to /sendbird/bot.",
+    )
+
+
+def unsigned() -> Rejected:
+    """Return the rejection of a webhook without a signature."""
+    return Rejected(
+        401,
+        "unsigned",
+        "The request has no x-sendbird-signature. Sendbird signs its webhooks; send 2016-style, "
+        "unsigned ones to /sendbird/webhook/<RECEIVER_WEBHOOK_SECRET>.",
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from receiver.protocol import Joining, LeanHttp
+from receiver.joining import Joining
+from receiver.protocol import LeanHttp
 from tests.support import Served, make_settings, read_all, request
 
 KEEP_ALIVE = 5
@@ -165,7 +166,7 @@ class TestAnswers:
     def test_over_a_socket(self, redis_url):
         """Over real connections: HEAD, 100-continue and a broken request are all answered."""
         awaited = (
-            b"POST /sendbird/webhook HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+            b"POST /sendbird/bot HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
         )
         with Served(make_settings(redis_url)) as server:
             close = ("connection", "close")
