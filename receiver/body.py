@@ -11,9 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from receiver.errors import Rejected
-
-UNREAD = 64 * 1024
-"""Bytes of a body that are taken, and dropped, when its request is refused before it was read."""
+from receiver.refusing import UNREAD
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -12,35 +12,40 @@ a bound. All of them look at requests that don't come in one piece, or are odd: 
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 import structlog
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from receiver import refusing
 from receiver.connections import Connections, Standing
 from receiver.joining import Flow, Joining
-from receiver.refusing import MOST_HEADERS, Refused
+from receiver.patience import PatientHttp
+from receiver.refusing import BEYOND, MOST_HEADERS, MOST_PIPELINED, UNREAD, Refused
 
 NOTHING, HEAD, BODY = range(3)
 """What has begun to come over a connection, and is not complete."""
-
-MOST_PIPELINED = 32
-"""Requests that may wait behind one that is being answered."""
-FRAMING = 256 * 1024
-"""Bytes that may surround a chunked body: the sizes of its chunks, their extensions, trailers."""
-UNREAD = 64 * 1024
-"""Bytes of a body that are taken, and dropped, when its request was answered without reading it."""
 _TELLING = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
 
 _log = structlog.get_logger("receiver.protocol")
 
 
-class LeanHttp(HttpToolsProtocol):
+@lru_cache(maxsize=64)
+def _parts(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return the path of a URL, the same as it was sent, and the query."""
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+
+
+class LeanHttp(PatientHttp):
     """For `uvicorn.run(http=...)`. What it does beside, and the names that it overrides, are uvicorn's.
 
     The application's lifespan gives it the table of `connections`.
@@ -48,10 +53,6 @@ class LeanHttp(HttpToolsProtocol):
 
     held = 0
     _part = NOTHING
-    _due: float | None = None
-    _timer_at = 0.0
-    _stuck: asyncio.TimerHandle | None = None
-    _busy = False
     _odd = False
     _refused: Refused | None = None
     _last_words: bytes | None = None
@@ -74,32 +75,22 @@ class LeanHttp(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.standing = Standing()
         self._table: Connections = app_state["connections"] if app_state else Connections()
+        self.patience = self._table.patience
         self._max_head = self._table.max_head
+        self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(Joining(transport))  # type: ignore[arg-type] # it is like one
         self.flow = Flow(self.transport, self.pipeline)
         if self._table.add(self):
-            self._wait(self._table.patience)
+            self._wait(self.patience)
         else:
             self.evict()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.drop(self)
-        for timer in (self.timeout_keep_alive_task, self._stuck):
-            if timer is not None:
-                timer.cancel()
         self.pipeline.clear()
         super().connection_lost(exc)
-
-    def evict(self) -> None:
-        """Close at once, without a word."""
-        self.transport.abort()
-
-    @property
-    def idle(self) -> float | None:
-        """When it is to be closed if nothing comes; None while a request is in flight."""
-        return None if self._busy else self._due
 
     def data_received(self, data: bytes) -> None:
         if self._last_words is not None:
@@ -121,7 +112,7 @@ class LeanHttp(HttpToolsProtocol):
         """Look after a head of which `size` more bytes have come. `alone`: nothing was before it in them."""
         if self._began:
             self._slack = 0 if alone else size
-            self._wait(self._table.patience)
+            self._wait(self.patience)
         self._come += size
         if self._come - self._slack > self._max_head:
             self._refuse(refusing.LONG_HEAD)
@@ -136,14 +127,15 @@ class LeanHttp(HttpToolsProtocol):
             self._dropped += size
             if self._dropped > UNREAD:
                 self.transport.close()
-        elif self._framing > FRAMING:
+        elif self._framing > BEYOND:
             self._refuse(refusing.FRAMING)
         else:
             self._table.hold(self, size)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope[Standing.KEY] = self.standing  # type: ignore[literal-required] # a key of ours
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._part = HEAD
         self._began += 1
 
@@ -159,19 +151,61 @@ class LeanHttp(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self._odd or self._at_most > self._max_head or len(self.headers) > MOST_HEADERS:
+        headers, parser, waiting = self.headers, self.parser, self.pipeline
+        if self._odd or self._at_most > self._max_head or len(headers) > MOST_HEADERS:
             self._check_head()
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if len(waiting) >= MOST_PIPELINED:
             raise self._refusal(refusing.PIPELINED)
-        super().on_headers_complete()
+        path, raw_path, query = _parts(self.url)
+        version = parser.get_http_version()
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": self._asgi,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+            "state": self.app_state.copy(),
+            Standing.KEY: self.standing,
+        }
+        self.cycle = cycle = RequestResponseCycle(
+            scope,  # type: ignore[arg-type] # it is one, with a key of ours
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            version != "1.0" and parser.should_keep_alive(),
+            self.on_response_complete,
+        )
+        if self._busy:
+            self.flow.pause_reading()
+            waiting.appendleft((cycle, self.app))
+        else:
+            self._busy = True
+            self._start_asgi_task(cycle, self.app)
         self._part = BODY
-        self._busy = True
         self._due = None
         self._come = 0
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
     def _check_head(self) -> None:
         """Refuse a head that is too large, or can be read in two ways."""
-        size = sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url) + 20
+        size = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size += len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1\r\n\r\n")
         if size > self._max_head:
             raise self._refusal(refusing.LONG_HEAD)
         if len(self.headers) > MOST_HEADERS:
@@ -230,7 +264,7 @@ class LeanHttp(HttpToolsProtocol):
             return
         if self._part == BODY and self.expect_100_continue:  # whether its body comes, nobody can tell
             self.transport.close()
-        self._wait(self._table.patience)
+        self._wait(self.patience)
 
     def _refuse(self, refused: Refused) -> None:
         """End the connection with a refusal, behind the answers to what came before."""
@@ -256,45 +290,9 @@ class LeanHttp(HttpToolsProtocol):
             self.transport.write(self._last_words)
         self.transport.close()
 
-    def _unset_keepalive_if_required(self) -> None:
-        """Leave the timer alone, of which uvicorn makes a new one each time."""
-
-    def _wait(self, seconds: float) -> None:
-        """Have the connection closed if nothing comes of it within so many seconds."""
-        now = self.loop.time()
-        self._due = now + seconds
-        if self.timeout_keep_alive_task is not None:
-            if self._timer_at <= self._due:
-                return
-            self.timeout_keep_alive_task.cancel()
-        self._set_timer(seconds, now)
-
-    def _set_timer(self, seconds: float, now: float) -> None:
-        self._timer_at = now + seconds
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it has been waited for long enough; else look again then."""
-        self.timeout_keep_alive_task = None
-        if self._busy or self._due is None:  # the end of its next answer sets the timer
-            return
-        now = self.loop.time()
-        left = self._due - now
-        if left > 0:
-            self._set_timer(left, now)
-        elif self._part == HEAD:
+    def give_up(self) -> None:
+        """End what has been waited for long enough."""
+        if self._part == HEAD:
             self._refuse(refusing.SLOW_HEAD)
         else:
             self.transport.close()
-
-    def pause_writing(self) -> None:
-        """Give who doesn't read his answers as long as who doesn't send his requests."""
-        super().pause_writing()
-        if self._stuck is None:
-            self._stuck = self.loop.call_later(self._table.patience, self.evict)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None

@@ -9,6 +9,12 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 MOST_HEADERS = 100
+MOST_PIPELINED = 32
+"""Requests that may wait behind one that is being answered."""
+BEYOND = 256 * 1024
+"""Bytes that may surround a chunked body: the sizes of its chunks, their extensions, trailers."""
+UNREAD = 64 * 1024
+"""Bytes of a body that are taken, and dropped, when its request was answered without reading it."""
 
 
 @dataclass(frozen=True)
