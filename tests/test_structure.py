@@ -18,20 +18,8 @@ FACE = "receiver"
 
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
-    (
-        "errors",
-        "effects",
-        "children",
-        "private",
-        "seldom",
-        "garbage",
-        "mail_address",
-        "smtp_url",
-        "joining",
-        "refusing",
-        "patience",
-    ),
-    ("setting_types", "setting_sources", "refusals"),
+    ("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
+    ("setting_types", "setting_sources", "refusals", "refusing", "patience", "joining"),
     ("setting_names", "connections", "networks"),
     ("settings", "logs", "protocol", "metrics", "signature", "calls", "body", "embedded"),
     ("events", "sendbird", "mail"),
