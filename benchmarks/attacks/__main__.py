@@ -5,8 +5,8 @@
 
 A Redis, a receiver with its default settings, and a sender that plays Sendbird: signed webhooks at a constant
 rate, half of them over connections that are kept, half over new ones. First alone, and then while an
-attacker, in a process of its own, does as the table says. Nothing is pinned: attacker, sender, receiver and Redis
-share the machine's cores. Exits with 1 if a good request was not answered 200 within 5 s, or anything
+attacker, in a process of its own, does as the table says. Nothing is pinned: attacker, sender, receiver and
+Redis share the machine's cores. Exits with 1 if a good request was not answered 200 within 5 s, or anything
 but the good requests' events was written.
 """
 
