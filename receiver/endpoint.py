@@ -56,6 +56,8 @@ class Front:
         if endpoint is not None:
             await endpoint(scope, receive, send)
             return
+        if scope["type"] == "lifespan":
+            scope.setdefault("state", {})  # not every server has one, and then none is needed
         try:
             await self._others(scope, receive, send)
         except Exception as error:
