@@ -134,9 +134,10 @@ class Connection:
 
     async def settle(self):
         """Wait until nothing is left to do."""
-        while self.protocol.tasks:
-            await asyncio.gather(*self.protocol.tasks)
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while self.protocol.tasks:
+                await asyncio.gather(*self.protocol.tasks)
+                await asyncio.sleep(0)
 
     def trickle(self, sent, size=1):
         """Send bytes in small pieces; return how many came before the end of the connection."""
@@ -408,6 +409,7 @@ class TestAmbiguous:
         await connection.settle()
         assert [status for status, _, _ in answers(connection.wire.said)] == [200, 200, 400]
         assert connection.wire.closed
+        assert dict(connection.table.refusals.unread) == {"no_http": 1}
 
     async def test_body_after_the_others(self, connection):
         """So is a request whose body is broken, and it reaches nobody."""
