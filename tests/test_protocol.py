@@ -355,11 +355,14 @@ class TestHeads:
         connection.protocol.data_received(GET + GET[:5])
         connection.clock.pass_(10 * PATIENCE)
         assert not connection.wire.closed
+        assert connection.protocol.idle is None
         connection.open.set()
         await connection.settle()
+        connection.clock.pass_(PATIENCE - 1)
+        await connection.ask(GET[5:] + GET[:5])
         connection.clock.pass_(PATIENCE)
         assert connection.wire.closed
-        assert [status for status, _, _ in answers(connection.wire.said)] == [200, 408]
+        assert [status for status, _, _ in answers(connection.wire.said)] == [200, 200, 408]
 
 
 AMBIGUOUS = {

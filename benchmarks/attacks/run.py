@@ -90,7 +90,8 @@ async def run(one: Attack, folder: Path, *, seconds: float, before: float, rate:
         stored = stack.client.xlen(keys.INBOX) - good - seen.answers["200"]
         outcome.writes = abs(stored) + abs(stack.client.dbsize() - held)
         with suppress(orjson.JSONDecodeError):
-            outcome.attacker = orjson.loads((folder / "attacker.log").read_bytes())
+            said = (folder / "attacker.log").read_bytes()
+            outcome.attacker = orjson.loads(said[said.rfind(b"{") :])
     return outcome
 
 
