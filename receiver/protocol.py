@@ -96,6 +96,10 @@ class LeanHttp(PatientHttp):
         if self._last_words is not None:
             return
         part, taken, size = self._part, self._taken, len(data)
+        if size > self._max_head:  # so that no more of a head is parsed than there may be
+            for start in range(0, size, self._max_head):
+                self.data_received(data[start : start + self._max_head])
+            return
         self._at_most = self._come + size  # no head that ends in these bytes is larger
         self._began = 0
         try:
@@ -213,9 +217,7 @@ class LeanHttp(PatientHttp):
         self._odd = False
         if self.parser.should_upgrade():
             raise self._refusal(refusing.UPGRADE)
-        codings = [
-            value.strip(b" \t").lower() for name, value in self.headers if name == b"transfer-encoding"
-        ]
+        codings = [one.strip(b" \t").lower() for name, one in self.headers if name == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or self.parser.get_http_version() != "1.1"):
             raise self._refusal(refusing.CODING)
 

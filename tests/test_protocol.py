@@ -304,6 +304,12 @@ class TestHeads:
         connection.protocol.data_received(b"GET /" + b"y" * MAX_HEAD)
         assert refused(connection) == (431, "too_large", "long_head")
 
+    async def test_no_more_is_parsed(self, connection):
+        """Of one piece with far too many headers, no more is parsed than a head may have."""
+        connection.protocol.data_received(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 50_000)
+        assert refused(connection) == (431, "too_large", "long_head")
+        assert len(connection.protocol.headers) <= 2 * MAX_HEAD / len(b"a:\r\n")
+
     async def test_behind_others(self, connection):
         """A head that begins behind other requests is counted from its own beginning."""
         await connection.ask(head(1000) * 3 + head(MAX_HEAD)[:-2])
