@@ -130,6 +130,12 @@ ATTACKS = (
         lambda port: trickle(port, _HEAD + CLAIM + b"content-length: 1000\r\n\r\n", b"x"),
     ),
     Attack(
+        "unfinished bodies",
+        "500 connections, all but a byte of 1 MB each",
+        500,
+        lambda port: stay(port, _HEAD + CLAIM + b"content-length: 1000000\r\n\r\n" + b"x" * 999_999),
+    ),
+    Attack(
         "slow heads",
         "1,000 connections, a byte of a header a second",
         1000,
