@@ -1,4 +1,4 @@
-"""What `/metrics` tells Prometheus. Labels hold nothing that a stranger has chosen, but for the network of his.
+"""What `/metrics` tells Prometheus. Labels hold nothing that a stranger has chosen, but for his network.
 
 Requests are counted by process: with `receiver serve --workers N`, a page shows those of one of the N.
 They are counted in plain numbers, of which samples are made when the page is asked for: what a counter of
