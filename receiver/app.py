@@ -17,7 +17,8 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from receiver import garbage, hangup, logs, metrics, origins, settings
-from receiver.endpoint import Endpoint, Front, Judge, refusal
+from receiver.connections import Connections
+from receiver.endpoint import Doorman, Endpoint, Front, Judge, refusal
 from receiver.errors import NotStored, SettingsError
 from receiver.events.envelope import Envelope
 from receiver.gate import SETTINGS, Bots, Gate
@@ -25,6 +26,7 @@ from receiver.intake import unknown_path
 from receiver.mail.pages import UnsubscribePages
 from receiver.mail.unsubscribe import OptOuts, Tokens
 from receiver.metrics import IntakeMetrics
+from receiver.networks import Networks
 from receiver.pipeline import keys
 from receiver.pipeline.connection import connect
 from receiver.pipeline.inbox import Inbox
@@ -53,8 +55,19 @@ class Receiver:
         self.gate = Gate(config, self.bots)
         self._link_tokens = Tokens(config.api_keys)
         self.unsubscribe = UnsubscribePages(self._link_tokens, OptOuts(self.client))
-        self.metrics = IntakeMetrics()
+        self.connections = Connections(
+            config.max_connections, max_head=config.max_head, patience=config.body_timeout
+        )
+        self.metrics = IntakeMetrics(self.connections)
         self._known_bots: set[str] = set()
+
+    def await_signature(self, scope: Scope) -> None:
+        """Refuse a webhook without a signature before its body is read."""
+        self.gate.await_signature(scope)
+
+    def await_secret(self, scope: Scope) -> None:
+        """Refuse a webhook whose URL holds no secret before its body is read."""
+        self.gate.await_secret(scope)
 
     def judge_webhook(self, scope: Scope, content: bytes) -> Awaitable[Envelope]:
         """Judge a signed webhook."""
@@ -177,8 +190,10 @@ def create(config: Settings | None = None) -> Front:
         garbage.settle()
     receiver = Receiver(config)
 
+    networks = Networks(config.allow_from, config.trusted_proxies)
+
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(receiver.client.aclose)
             stack.push_async_callback(receiver.bots.aclose)
@@ -187,9 +202,10 @@ def create(config: Settings | None = None) -> Front:
             await receiver.recall_bots()
             if reads_settings:
                 stack.enter_context(hangup.answered(receiver.reload))
-            yield
+            receiver.connections.settle()
+            yield {"connections": receiver.connections}  # LeanHttp takes it
 
-    def endpoint(path: str, judge: Judge) -> Endpoint:
+    def endpoint(path: str, judge: Judge, doorman: Doorman = lambda scope: None) -> Endpoint:
         return Endpoint(
             path,
             judge,
@@ -197,10 +213,15 @@ def create(config: Settings | None = None) -> Front:
             receiver.metrics,
             limit=config.max_body,
             patience=config.body_timeout,
+            doorman=doorman,
+            networks=networks,
+            refusals=receiver.connections.refusals,
         )
 
-    webhook = endpoint("/sendbird/webhook", receiver.judge_webhook)
-    unsigned_webhook = endpoint("/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook)
+    webhook = endpoint("/sendbird/webhook", receiver.judge_webhook, receiver.await_signature)
+    unsigned_webhook = endpoint(
+        "/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook, receiver.await_secret
+    )
     bot = endpoint("/sendbird/bot", receiver.judge_bot_callback)
     desk = endpoint("/sendbird/desk", receiver.judge_desk)
     others = Starlette(

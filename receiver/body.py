@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from receiver.errors import Rejected
+from receiver.refusing import UNREAD
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
@@ -19,6 +20,19 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
         if key == name:
             return value.strip(b" \t")  # httptools leaves what follows the value, which is no part of it
     return None
+
+
+def is_better_left(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether to close the connection rather than take, for nothing, the body that is announced.
+
+    Also where it may never come, since its sender waits to be asked for it.
+    """
+    headers = list(headers)
+    announced = header(headers, b"content-length")
+    if announced is None:
+        return header(headers, b"transfer-encoding") is not None
+    small = announced.isdigit() and int(announced[:20]) <= UNREAD
+    return not small or header(headers, b"expect") is not None
 
 
 async def read(

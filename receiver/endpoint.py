@@ -17,18 +17,23 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver import body
+from receiver.connections import Standing
 from receiver.errors import NotStored, Rejected
 from receiver.events.envelope import Envelope
 from receiver.metrics import IntakeMetrics
+from receiver.networks import ANYWHERE, Networks
 from receiver.pipeline.storage import Storage
+from receiver.refusals import Refusals
 from receiver.seldom import Seldom
 
 Judge = Callable[[Scope, bytes], Awaitable[Envelope]]
 ORIGIN = "receiver.origin"
 """The key of the scope under which a judge says who has proved to be the sender: a word for the metrics."""
+Doorman = Callable[[Scope], None]
+"""Raises Rejected for a request whose head shows already that it won't be accepted."""
 Headers = list[tuple[bytes, bytes]]
 
-WORTH_TELLING = ("bad_signature", "unsigned", "too_large", "too_slow")
+WORTH_TELLING = ("bad_signature", "unsigned", "too_large", "too_slow", "not_allowed")
 """Refusals that a wrong setting causes, and whose text holds nothing that a stranger has chosen."""
 
 _log = structlog.get_logger("receiver.app")
@@ -45,11 +50,22 @@ class Front:
         self._at = dict(at)
         self._below = dict(below)
         self._others = others
+        self._defects = Defects()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         posted = scope["type"] == "http" and scope["method"] == "POST"
         endpoint = self._find(scope["path"]) if posted else None
-        await (endpoint or self._others)(scope, receive, send)
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+            return
+        if scope["type"] == "lifespan":
+            scope.setdefault("state", {})  # not every server has one, and then none is needed
+        try:
+            await self._others(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            self._defects.tell(error)  # it is answered already, with a 500
 
     def _find(self, path: str) -> ASGIApp | None:
         if path in self._at:
@@ -70,27 +86,40 @@ class Endpoint:
         *,
         limit: int,
         patience: float,
+        doorman: Doorman = lambda scope: None,
+        networks: Networks = ANYWHERE,
+        refusals: Refusals | None = None,
     ) -> None:
         self.path = path
+        self._doorman = doorman
+        self._networks = networks
+        self._refusals = refusals or Refusals()
         self._judge = judge
         self._storage = storage
         self._metrics = metrics
         self._limit = limit
         self._patience = patience
-        self._seldom = Seldom()
+        self._defects = Defects()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = 0.0
         try:
+            self._networks.check(scope)
+            self._doorman(scope)
             content = await body.read(receive, scope["headers"], limit=self._limit, patience=self._patience)
             arrived = time.perf_counter()
             envelope = await self._judge(scope, content)
+            if Standing.KEY in scope:
+                scope[Standing.KEY].proved = True
             stored = await self._storage.append(envelope)
         except ClientDisconnect:
             self._count(scope, "disconnected")
         except Rejected as rejected:
             scope.setdefault(ORIGIN, rejected.origin)
-            self._count(scope, rejected.code, rejected.message if rejected.code in WORTH_TELLING else "")
-            unread: Headers = [(b"connection", b"close")] if rejected.status in (408, 413) else []
+            self._count(scope, rejected.code)
+            self._tell(scope, rejected)
+            lost = rejected.status in (408, 413) or (not arrived and body.is_better_left(scope["headers"]))
+            unread: Headers = [(b"connection", b"close")] if lost else []
             await _answer(send, rejected.status, refusal(rejected.code, rejected.message), unread)
         except NotStored as error:
             self._count(scope, "not_stored")
@@ -98,10 +127,7 @@ class Endpoint:
             await _answer(send, 503, refusal("not_stored", str(error)), later)
         except Exception as error:  # a defect of ours: the sender is told so, and tries again
             self._count(scope, "error")
-            frames = traceback.extract_tb(error.__traceback__)
-            # Where, but not what it says: that may quote the body or a token.
-            places = [f"{frame.filename}:{frame.lineno}" for frame in frames]
-            _log.error("a request failed", path=self.path, error=type(error).__name__, at=places)
+            self._defects.tell(error, path=self.path)
             message = "The receiver failed at this request, and has logged where. Nothing says it was stored."
             await _answer(send, 500, refusal("internal", message))
         else:
@@ -109,12 +135,30 @@ class Endpoint:
             self._count(scope, "accepted")
             await _answer(send, 200, {"accepted": True, "id": envelope.id, "stored": stored})
 
-    def _count(self, scope: Scope, outcome: str, message: str = "") -> None:
-        """Count a request; say why one is refused, once a minute for each reason."""
+    def _count(self, scope: Scope, outcome: str) -> None:
         self._metrics.requests[self.path, outcome] += 1
         self._metrics.origins[scope.get(ORIGIN, "none"), outcome] += 1
-        if message and self._seldom(outcome):
-            _log.warning("requests are refused", path=self.path, code=outcome, why=message)
+
+    def _tell(self, scope: Scope, rejected: Rejected) -> None:
+        """Count where a refused request comes from; say why it is refused, once a minute for each reason."""
+        client, refusals = self._networks.client(scope), self._refusals
+        refusals.note(client)
+        if rejected.code in WORTH_TELLING:
+            refusals.tell(_log, rejected.code, client, path=self.path, why=rejected.message)
+
+
+class Defects:
+    """Tells of our own defects, once a minute for each."""
+
+    def __init__(self) -> None:
+        self._seldom = Seldom()
+
+    def tell(self, error: Exception, **more: str) -> None:
+        """Log where it is, but not what it says: that may quote the body or a token."""
+        name = type(error).__name__
+        places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        if times := self._seldom(f"{name} {places[-1]}"):
+            _log.error("a request failed", error=name, at=places, times=times, **more)
 
 
 def refusal(code: str, message: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from receiver.bot_tokens import ATTEMPTS, BotTokens, Budget
 from receiver.endpoint import ORIGIN
 from receiver.errors import NotStored, Rejected, SendbirdError
 from receiver.events.envelope import Envelope
-from receiver.intake import BotClaim, Intake
+from receiver.intake import BotClaim, Intake, unsigned
 from receiver.origins import DESK, NAMELESS, UNSIGNED, Application, Origins, applications, mark
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
@@ -100,6 +100,15 @@ class Gate:
         configured = [config.bot_tokens, *({} for _ in known[1:])]  # those that are set are of the first one
         for tokens, named in zip(self._tokens.values(), configured, strict=True):
             tokens.configure(named)
+
+    def await_signature(self, scope: Scope) -> None:
+        """Refuse a webhook without a signature by its head."""
+        if self._signature(scope) is None:
+            raise unsigned()
+
+    def await_secret(self, scope: Scope) -> None:
+        """Refuse an unsigned webhook by its path."""
+        self.intake.check_secret(scope["path"].rpartition("/")[2])
 
     async def webhook(self, scope: Scope, content: bytes) -> Envelope:
         """Judge a signed webhook."""

@@ -72,12 +72,7 @@ class Intake:
             Rejected: unsigned, bad_signature or malformed.
         """
         if given is None:
-            raise Rejected(
-                401,
-                "unsigned",
-                "The request has no x-sendbird-signature. Sendbird signs its webhooks; send 2016-style, "
-                "unsigned ones to /sendbird/webhook/<RECEIVER_WEBHOOK_SECRET>.",
-            )
+            raise unsigned()
         matches = self._origins.matches(body, given)
         if not matches:
             raise Rejected(
@@ -111,10 +106,18 @@ class Intake:
         Raises:
             Rejected: unknown_path (as if there were nothing here) or malformed.
         """
+        self.check_secret(given)
+        return self._envelope("webhook", _parse(body), body)
+
+    def check_secret(self, given: str) -> None:
+        """Make sure that a URL ends in the secret.
+
+        Raises:
+            Rejected: unknown_path.
+        """
         # The secret is the second one: the time that the comparison takes goes by the length of that.
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._secret):
             raise unknown_path()
-        return self._envelope("webhook", _parse(body), body)
 
     def desk(self, given: bytes | None, body: bytes) -> Envelope:
         """Accept a webhook of Desk. `given` is its `x-hub-signature`.
@@ -246,6 +249,16 @@ def _only(tokens: Iterable[bytes]) -> Origins:
     """Return the origins of an application of which only the tokens are known."""
     secrets = tuple(SecretStr(token.decode()) for token in tokens)
     return Origins((Application("", secrets, None),) if secrets else ())
+
+
+def unsigned() -> Rejected:
+    """Return the rejection of a webhook without a signature."""
+    return Rejected(
+        401,
+        "unsigned",
+        "The request has no x-sendbird-signature. Sendbird signs its webhooks; send 2016-style, "
+        "unsigned ones to /sendbird/webhook/<RECEIVER_WEBHOOK_SECRET>.",
+    )
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

@@ -1,4 +1,4 @@
-"""What `/metrics` tells Prometheus. Labels never hold what a stranger has chosen.
+"""What `/metrics` tells Prometheus. Labels hold nothing that a stranger has chosen, but for his network.
 
 Requests are counted by process: with `receiver serve --workers N`, a page shows those of one of the N.
 They are counted in plain numbers, of which samples are made when the page is asked for: what a counter of
@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from receiver.connections import Connections
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Seconds: the buckets of the time that storing takes."""
@@ -25,7 +27,8 @@ _DELIVERY_STATES = ("done", "retrying", "dead", "skipped")
 class IntakeMetrics(Collector):
     """What one receiver process knows: its requests, and its spool."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: Connections | None = None) -> None:
+        self.connections = connections
         self.requests: Counter[tuple[str, str]] = Counter()
         """By path and outcome."""
         self.origins: Counter[tuple[str, str]] = Counter()
@@ -61,10 +64,12 @@ class IntakeMetrics(Collector):
         )
         bounds = (*map(str, _BOUNDS), "+Inf")
         seconds.add_metric([], list(zip(bounds, accumulate(self._stored), strict=True)), self._seconds)
+        connections = [] if self.connections is None else _connections(self.connections)
         return [
             requests,
             origins,
             seconds,
+            *connections,
             GaugeMetricFamily(
                 "receiver_spool_events", "Events that wait in the spool of this machine.", self.spool_events
             ),
@@ -72,6 +77,32 @@ class IntakeMetrics(Collector):
                 "receiver_spool_bytes", "Bytes on disk of the spool of this machine.", self.spool_bytes
             ),
         ]
+
+
+def _connections(table: Connections) -> list[Metric]:
+    """Return what is known of the connections, and of those that are refused."""
+    unread = CounterMetricFamily(
+        "receiver_unread", "What was refused before it was a request, by reason.", labels=("reason",)
+    )
+    for reason, count in table.refusals.unread.items():
+        unread.add_metric([reason], count)
+    networks = GaugeMetricFamily(
+        "receiver_refused_by_network",
+        "Refusals in the last whole minute, of the networks with most of them (at least 60; 20 at most).",
+        labels=("network",),
+    )
+    for network, count in table.refusals.heaviest():
+        networks.add_metric([network], count)
+    return [
+        GaugeMetricFamily("receiver_connections", "Open connections.", len(table)),
+        CounterMetricFamily(
+            "receiver_evicted_connections",
+            "Connections closed because there were too many, or held too much.",
+            table.evicted,
+        ),
+        unread,
+        networks,
+    ]
 
 
 class _Pipeline(Collector):

@@ -133,7 +133,7 @@ class Settings(Sourced):
     body_timeout: Seconds = Field(
         10.0,
         alias="RECEIVER_BODY_TIMEOUT",
-        description="How long a request body may take to arrive. Slower ones are answered 408.",
+        description="How long a request's head may take to arrive, and its body. Then it is answered 408.",
         examples=["10s"],
     )
     store_timeout: Seconds = Field(

@@ -30,6 +30,8 @@ LIMIT = 1024 * 1024
 FLOOD = 50 * 1024 * 1024
 GENUINE = tuple(signed(MESSAGE).items())
 GOOD = request(PATH, MESSAGE, *GENUINE)
+CLAIM = ("x-sendbird-signature", "0" * 64)
+"""What gets a body read: whether it is genuine can only be told of the whole."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,8 @@ def chunked(body: bytes, size: int = 65536) -> bytes:
 
 
 def chunked_request(body: bytes, *headers: bytes) -> bytes:
-    head = [b"POST /sendbird/webhook HTTP/1.1", b"host: test", b"transfer-encoding: chunked", *headers]
+    head = [b"POST /sendbird/webhook HTTP/1.1", b"host: test", b"transfer-encoding: chunked"]
+    head += headers or [": ".join(CLAIM).encode()]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
@@ -87,7 +90,7 @@ class TestSize:
     def test_flood_announced(self, served, writes):
         """A body of 50 MB is refused when it is announced; little of it is taken."""
         with served.connect() as connection:
-            head = request(PATH, b"").replace(b"content-length: 0", b"content-length: %d" % FLOOD)
+            head = request(PATH, b"", CLAIM).replace(b"content-length: 0", b"content-length: %d" % FLOOD)
             connection.sendall(head)
             flood(connection, b"x" * 65536, FLOOD // 65536)
             [(status, headers, content)] = answers(read_all(connection))
@@ -96,7 +99,7 @@ class TestSize:
 
     def test_refused_before_it_comes(self, served, writes):
         """A client that asks first (expect: 100-continue) is refused without sending its body."""
-        head = request(PATH, b"", ("expect", "100-continue"))
+        head = request(PATH, b"", CLAIM, ("expect", "100-continue"))
         head = head.replace(b"content-length: 0", b"content-length: %d" % FLOOD)
         [(status, _, content)] = answers(served.exchange(head))
         assert (status, content["code"]) == (413, "too_large")
@@ -248,7 +251,7 @@ HEADERS = {
     "beyond ASCII": [("x-sendbird-signature", "é".encode() * 32)],
     "latin-1": [("x-sendbird-signature", b"\xff" * 64)],
     "empty": [("x-sendbird-signature", b"")],
-    "huge": [("x-sendbird-signature", b"0" * 60_000)],
+    "huge": [("x-sendbird-signature", b"0" * 30_000)],
     "the wrong one first": [("x-sendbird-signature", b"0" * 64), ("x-sendbird-signature", SIGNATURE)],
     "both in one": [("x-sendbird-signature", b"0" * 64 + b", " + SIGNATURE)],
 }
@@ -264,8 +267,8 @@ def test_odd_signatures(served, writes, name):
 
 
 FINE = {
-    "many headers": request(PATH, MESSAGE, *GENUINE, *[(f"x-{number}", "x") for number in range(500)]),
-    "a long header": request(PATH, MESSAGE, *GENUINE, ("x-long", "x" * 60_000)),
+    "many headers": request(PATH, MESSAGE, *GENUINE, *[(f"x-{number}", "x") for number in range(90)]),
+    "a long header": request(PATH, MESSAGE, *GENUINE, ("x-long", "x" * 30_000)),
     "latin-1 in a header": request(PATH, MESSAGE, *GENUINE, ("x-name", b"caf\xe9")),
     "a header in capitals": request(PATH, MESSAGE, ("X-SENDBIRD-SIGNATURE", SIGNATURE)),
     "spaces around a value": request(PATH, MESSAGE, ("x-sendbird-signature", b"   " + SIGNATURE + b"  ")),
@@ -303,7 +306,7 @@ NO_PATHS = [
     f"/sendbird/webhook/{SECRET}%20",
     "/%F0%9F%A5%90",
     "/sendbird/webhook;x",
-    "/" + "a" * 60_000,
+    "/" + "a" * 30_000,
     "/sendbird/webhook/" + "%41" * 10_000,
 ]
 
@@ -378,7 +381,7 @@ class TestConnections:
     def test_after_a_refusal_that_closes(self, served, writes):
         """What follows a body that was too large is not taken for a request."""
         body = b"x" * (LIMIT + 1)
-        found = answers(served.exchange(request(PATH, body) + GOOD))
+        found = answers(served.exchange(request(PATH, body, CLAIM) + GOOD))
         assert [status for status, _, _ in found] == [413]
         assert writes.none()
 

@@ -143,3 +143,23 @@ def test_header():
 def test_header_in_spaces():
     """Spaces around a value are no part of it. (RFC 9110, 5.5.)"""
     assert body.header([(b"a", b" \t1 2\t ")], b"a") == b"1 2"
+
+
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        ({}, False),
+        ({"content-length": "65536"}, False),
+        ({"content-length": "65537"}, True),
+        ({"content-length": "9" * 5000}, True),
+        ({"content-length": "many"}, True),
+        ({"content-length": "1", "expect": "100-continue"}, True),
+        ({"transfer-encoding": "chunked"}, True),
+    ],
+)
+def test_better_left(headers, left):
+    """A small body is taken although nobody wants it; one that may be large, or may not come, is not."""
+    assert (
+        body.is_better_left([(b"host", b"h"), *((a.encode(), b.encode()) for a, b in headers.items())])
+        is left
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from receiver import metrics
+from receiver.connections import Connections
 from receiver.metrics import IntakeMetrics
 from tests.support import read_metrics
 
@@ -88,3 +89,16 @@ def test_one_page_each():
     one, other = IntakeMetrics(), IntakeMetrics()
     one.requests["/", "accepted"] += 1
     assert ("receiver_requests_total", "accepted", "/") not in read_metrics(metrics.render(other, 0, 0, {}))
+
+
+def test_connections(monkeypatch):
+    """What is known of the connections, and of the networks that are refused, is told with the requests."""
+    table = Connections()
+    table.evicted = 3
+    table.refusals.unread["long_head"] = 2
+    monkeypatch.setattr(table.refusals, "heaviest", lambda: [("203.0.113.0/24", 70)])
+    page = read_metrics(metrics.render_intake(IntakeMetrics(table)))
+    assert page["receiver_connections",] == 0
+    assert page["receiver_evicted_connections_total",] == 3
+    assert page["receiver_unread_total", "long_head"] == 2
+    assert page["receiver_refused_by_network", "203.0.113.0/24"] == 70

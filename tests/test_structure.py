@@ -18,10 +18,10 @@ FACE = "receiver"
 
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
-    ("errors", "effects", "children", "private", "seldom", "garbage", "protocol", "mail_address", "smtp_url"),
-    ("setting_types", "setting_sources", "hangup"),
-    ("setting_names",),
-    ("settings", "logs", "metrics", "signature", "calls", "body", "embedded"),
+    ("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
+    ("setting_types", "setting_sources", "hangup", "refusals", "refusing", "patience", "joining"),
+    ("setting_names", "connections", "networks"),
+    ("settings", "logs", "protocol", "metrics", "signature", "calls", "body", "embedded"),
     ("events", "sendbird", "mail"),
     ("samples", "collect", "plugin_settings", "origins"),
     ("context",),

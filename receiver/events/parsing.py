@@ -25,11 +25,12 @@ def parse(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        strict = error
+        # Not the error itself: a name for it would be a cycle, by which its copy of the body would stay.
+        why = f"{error.msg} at byte {error.pos}"
     try:
         return json.loads(body.decode())
     except (ValueError, RecursionError):
-        raise NotJSON(f"{strict.msg} at byte {strict.pos}") from None
+        raise NotJSON(why) from None
 
 
 def storable(text: str) -> str:

@@ -261,5 +261,5 @@ def quiet_rq() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     seldom = Seldom()
     logging.getLogger("rq.worker").addFilter(
-        lambda record: "could not connect" not in str(record.msg) or seldom("could not connect")
+        lambda record: "could not connect" not in str(record.msg) or bool(seldom("could not connect"))
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import sys
 from contextlib import suppress
 
 import pytest
@@ -50,3 +52,17 @@ def test_storable_text_can_be_written(text):
     kept.encode()
     if not any("\ud800" <= character <= "\udfff" for character in text):
         assert kept == text
+
+
+@pytest.mark.parametrize("broken", [b"[" * 5000, b'{"a":', b"\xff"])
+def test_keeps_nothing(broken):
+    """A body that is no JSON is let go at once: there is no cycle by which it would stay."""
+    held = sys.getrefcount(broken)
+    gc.disable()
+    try:
+        for _ in range(10):
+            with suppress(NotJSON):
+                parse(broken)
+        assert sys.getrefcount(broken) == held
+    finally:
+        gc.enable()

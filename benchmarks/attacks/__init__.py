@@ -1,0 +1,1 @@
+"""Attacks on a receiver while good traffic flows: what becomes of the good, and what the bad leave."""
