@@ -9,7 +9,7 @@ import typer
 import uvicorn
 
 from receiver import logs, settings
-from receiver.cli import ports, signals
+from receiver.cli import encryption, ports, signals
 from receiver.errors import SettingsError
 from receiver.pipeline import durability
 from receiver.pipeline.connection import connect_blocking
@@ -47,6 +47,7 @@ def serve(
     with connect_blocking(config.redis_url, timeout=2) as client:
         durability.warn(client)
     log = structlog.get_logger("receiver.serve")
+    encryption.tell(config, log)
     log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
     with signals.ends_well():
         uvicorn.run(

@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from receiver import discovery, logs, settings
-from receiver.cli import handover
+from receiver.cli import encryption, handover
 from receiver.errors import ReceiverError
 from receiver.pipeline import durability, routes
 from receiver.pipeline.connection import connect_blocking
@@ -66,6 +66,7 @@ def work(
     handover.wait_for_turn(known.values(), client)
     routes.publish(client, known.values())
     client.close()
+    encryption.tell(config, _log)
     _log.info("works", handlers=wanted, workers=workers)
     Pool(config, [known[name] for name in wanted], workers, grace=grace).run()
 
