@@ -1,8 +1,9 @@
 """Encryption of bodies at rest: a keyring seals what is stored, and opens what is read.
 
-A sealed body is MAGIC, the key's id (4 bytes), a nonce (12 bytes), and what AES-256-GCM-SIV makes of the body,
-which is 16 bytes longer: `OVERHEAD` bytes in all. It is bound to the event's id. JSON never begins with a zero
-byte, so no body that comes in passes for a sealed one, and bodies that were stored before stay readable.
+A sealed body is MAGIC, the key's id (4 bytes), a nonce (12 bytes), and what AES-256-GCM-SIV makes of the
+body, which is 16 bytes longer: `OVERHEAD` bytes in all. It is bound to the event's id. JSON never begins with
+a zero byte, so no body that comes in passes for a sealed one, and bodies that were stored before there were
+keys stay readable.
 (Why so: docs/decisions/0008-encryption.md.)
 """
 
@@ -129,7 +130,7 @@ def _load() -> tuple[Any, type[Exception]]:
         AESGCMSIV(bytes(KEY))
     except UnsupportedAlgorithm:
         raise SettingsError(
-            "RECEIVER_ENCRYPTION_KEYS is set, and this machine's `cryptography` was built with an OpenSSL that "
-            "has no AES-GCM-SIV: it needs 3.2 or newer. The wheels that pip installs have one."
+            "RECEIVER_ENCRYPTION_KEYS is set, and the `cryptography` of this machine was built with an OpenSSL "
+            "that has no AES-GCM-SIV: it needs 3.2 or newer. The wheels that pip installs have one."
         ) from None
     return AESGCMSIV, InvalidTag

@@ -88,8 +88,8 @@ class MissingKey(Unreadable):
     def __init__(self, key: str, known: Sequence[str] = ()) -> None:
         here = f"which has {', '.join(known)} here" if known else "which is not set here"
         super().__init__(
-            f"the body is encrypted with the key {key}, which is not in RECEIVER_ENCRYPTION_KEYS ({here}). Add "
-            "that key behind the first one, and restart.",
+            f"the body is encrypted with the key {key}, which is not in RECEIVER_ENCRYPTION_KEYS ({here}). "
+            "Add that key behind the first one, and restart.",
             key,
         )
 

@@ -27,8 +27,8 @@ from receiver.cipher import PLAIN, Keyring
 
 Client: TypeAlias = Any
 """An asynchronous client whose answers are bytes. (redis-py's own types leave open whether an answer is
-bytes or str, and whether it is awaited.) Its `keyring` seals the bodies that are stored by it, and opens those
-that are read."""
+bytes or str, and whether it is awaited.) Its `keyring` seals the bodies that are stored by it, and opens
+those that are read."""
 
 
 class _Packing:

@@ -16,7 +16,7 @@ PAGE = 1000
 """Bodies that are looked at in one step: Redis does nothing else meanwhile, for some milliseconds."""
 MOST = 2_000_000
 """Events of the inbox that are looked at, the oldest first: those have the oldest keys."""
-_HEADS = f"SELECT substr(body, 1, {HEAD}) AS head, count(*) FROM events GROUP BY head"
+_HEADS = f"SELECT substr(body, 1, {HEAD}) AS head, count(*) FROM events GROUP BY head"  # noqa: S608 - a number
 _KEY_USE = Script("key_use")
 
 

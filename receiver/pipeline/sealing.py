@@ -1,4 +1,4 @@
-"""Envelopes with sealed bodies: before they are stored, and after they are read. (The cipher: `cipher.py`.)"""
+"""Envelopes with sealed bodies, before they are stored, and after they are read. (How: `cipher.py`.)"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from receiver.cipher import Keyring
@@ -16,10 +17,8 @@ from receiver.pipeline.connection import Client
 async def check(client: Client, keyring: Keyring, data_dir: Path) -> list[Finding]:
     """Look at the bodies in Redis and in this machine's spool. Keys are told by their ids."""
     found = await key_use.count(client)
-    try:
+    with suppress(sqlite3.Error):  # the look at the spool itself tells of it
         found += key_use.spooled(data_dir / "spool")
-    except sqlite3.Error:
-        pass  # the look at the spool itself tells of it
     return list(_judge(found, keyring))
 
 
@@ -42,15 +41,16 @@ def _judge(found: Counter[str], keyring: Keyring) -> Iterator[Finding]:
     spare = [key for key in keyring.ids[1:] if key not in used]
     if spare:
         do = (
-            f"Nothing that is stored needs {', '.join(spare)}: it can be removed, if it isn't about to become the "
-            "first, and no other machine's spool holds events."
+            f"Nothing that is stored needs {', '.join(spare)}: it can be removed, if it isn't about to become "
+            "the first, and no other machine's spool holds events."
         )
         yield Finding("Encryption", "ok", said, do)
     elif keyring:
         yield ok("Encryption", said)
     if plain := found[""]:
         do = (
-            "They were stored before there were keys, or by a process without, and leave with RECEIVER_RETENTION."
+            "They were stored before there were keys, or by a process without; they leave with "
+            "RECEIVER_RETENTION."
             if keyring
             else "Set RECEIVER_ENCRYPTION_KEYS here, too, or the processes with and without them mix."
         )
