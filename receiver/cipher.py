@@ -130,7 +130,7 @@ def _load() -> tuple[Any, type[Exception]]:
         AESGCMSIV(bytes(KEY))
     except UnsupportedAlgorithm:
         raise SettingsError(
-            "RECEIVER_ENCRYPTION_KEYS is set, and the `cryptography` of this machine was built with an OpenSSL "
-            "that has no AES-GCM-SIV: it needs 3.2 or newer. The wheels that pip installs have one."
+            "RECEIVER_ENCRYPTION_KEYS is set, and the `cryptography` that is installed here has an OpenSSL "
+            "without AES-GCM-SIV: it needs 3.2 or newer. The wheels that pip installs have one."
         ) from None
     return AESGCMSIV, InvalidTag

@@ -48,8 +48,8 @@ class Storage:
 
     `limit` is the inbox's, in events; `spool_limit` is in bytes; 0 is no limit, and no spool. `client`'s
     own time limit is what an append may take before the spool is used. Processes with the same `folder`
-    share the spool. `client`'s keyring encrypts bodies before they go anywhere. `full` tells whether Redis was,
-    at the last look.
+    share the spool. `client`'s keyring encrypts bodies before they go anywhere. `full` tells whether
+    Redis was, at the last look.
     """
 
     def __init__(self, client: Client, folder: Path, *, limit: int, spool_limit: int) -> None:

@@ -41,8 +41,8 @@ def _judge(found: Counter[str], keyring: Keyring) -> Iterator[Finding]:
     spare = [key for key in keyring.ids[1:] if key not in used]
     if spare:
         do = (
-            f"Nothing that is stored needs {', '.join(spare)}: it can be removed, if it isn't about to become "
-            "the first, and no other machine's spool holds events."
+            f"Nothing that is stored needs {', '.join(spare)}: it can go, if it isn't about to become the "
+            "first, and no other machine's spool holds events."
         )
         yield Finding("Encryption", "ok", said, do)
     elif keyring:
