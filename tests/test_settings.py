@@ -182,6 +182,7 @@ RIGHT = {
     "RECEIVER_LEGACY_SIGNATURE": "true",
     "RECEIVER_MAX_HEAD": "32KiB",
     "RECEIVER_MAX_CONNECTIONS": "2000",
+    "RECEIVER_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "RECEIVER_METRICS_TOKEN": "a-long-random-string",
     "SENDBIRD_API_URL": "https://api-1A2B3C4D.sendbird.com/v3",
     "SENDBIRD_BOT_TOKENS": "helper_bot:0123456789abcdef",

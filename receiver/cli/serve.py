@@ -41,13 +41,13 @@ def serve(
     """
     config = settings.load()
     logs.configure(config.log_format)
+    log = structlog.get_logger("receiver.serve")
     check(config)
+    encryption.tell(config, log)
     ports.check(host, port, options="--host and --port")
     assert config.redis_url is not None
     with connect_blocking(config.redis_url, timeout=2) as client:
         durability.warn(client)
-    log = structlog.get_logger("receiver.serve")
-    encryption.tell(config, log)
     log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
     with signals.ends_well():
         uvicorn.run(

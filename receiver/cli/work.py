@@ -52,6 +52,7 @@ def work(
     quiet_rq()
     if config.redis_url is None:
         raise settings.missing("redis_url", "The events to work on are there.")
+    encryption.tell(config, _log)
     known = discovery.load(config.handlers)
     if not known:
         modules = ", ".join(config.handlers or discovery.installed())
@@ -66,7 +67,6 @@ def work(
     handover.wait_for_turn(known.values(), client)
     routes.publish(client, known.values())
     client.close()
-    encryption.tell(config, _log)
     _log.info("works", handlers=wanted, workers=workers)
     Pool(config, [known[name] for name in wanted], workers, grace=grace).run()
 

@@ -12,6 +12,7 @@ from receiver.cipher import Keyring, key_id
 from receiver.errors import SendbirdRefused
 from receiver.pipeline.connection import connect
 from receiver.pipeline.spool import Spool
+from receiver.settings import Settings
 from tests.pipeline.conftest import Road
 from tests.pipeline.envelopes import envelope
 
@@ -142,3 +143,15 @@ def test_a_wrong_key(use, run, monkeypatch):
         assert "RECEIVER_ENCRYPTION_KEYS is wrong" in err
         assert "openssl rand -base64 32" in err
         assert "c2hvcnQ=" not in err
+
+
+def test_the_example(use, run, monkeypatch):
+    """The key that documents show is refused: everybody has it."""
+    [example] = Settings.model_fields["encryption_keys"].examples
+    monkeypatch.setenv("RECEIVER_ENCRYPTION_KEYS", f"{text(ONE)},{example}")
+    monkeypatch.setenv("RECEIVER_HANDLERS", "handlers.helper_bot")
+    for arguments in (("serve", "--port", "0"), ("work", "--workers", "0")):
+        code, _, err = run(*arguments)
+        assert code == 1
+        assert "RECEIVER_ENCRYPTION_KEYS has the example's key" in " ".join(err.split())
+        assert example not in err
