@@ -63,5 +63,6 @@ def test_the_road(plugin, redis_url, tmp_path):
         f"{WORDS} {n}" for n in range(3)
     ]
     written = [path.read_bytes() for path in (tmp_path / "road").rglob("*") if path.is_file()]
-    assert written
+    assert any(b"bodies are encrypted" in content for content in written)
+    assert not any(b"can't be read" in content for content in written)  # the dispatcher has the key, too
     assert not any(WORDS.encode() in content for content in written)

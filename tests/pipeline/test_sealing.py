@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sqlite3
 
 import pytest
@@ -19,12 +20,14 @@ from receiver.pipeline.feeder import Feeder
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.replay import UNREADABLE, End, Selection, Wish
 from receiver.pipeline.routes import published
+from receiver.pipeline.runtime import Runtime
 from receiver.pipeline.spool import Spool
 from receiver.pipeline.storage import Storage
 from tests.pipeline.collecting import Collecting, let_time_pass
 from tests.pipeline.conftest import Road
 from tests.pipeline.envelopes import envelope
 from tests.pipeline.test_storage import until
+from tests.support import make_settings
 
 OLD, NEW = Keyring([bytes(32)]), Keyring([bytes(range(32))])
 BOTH = Keyring([bytes(range(32)), bytes(32)])
@@ -159,6 +162,7 @@ class TestTheRoad:
             await plugin.send(n, "ada", text=WORDS)
         await plugin.digest()
         assert plugin.begun[0][:2] == ("ada", [0, 1])
+        assert "" not in await key_use.count(client)  # a batch has nothing to hide
         await plugin.send("last")
         await plugin.finish()
         await Housekeeper(client, -1).trim()
@@ -239,7 +243,7 @@ class TestRotation:
 
     async def test_histories_without_the_key(self, road):
         """Who can't read a body is told how its deliveries ended, and of none that may never have been."""
-        event = await send(road, 1)
+        event = await send(road, 1, "FILE")
         await road.dispatch()
         road.client.keyring = Keyring()
         told = await road.history(event)
@@ -248,7 +252,10 @@ class TestRotation:
         await road.drain()
         road.client.keyring = Keyring()
         told = await road.history(event)
-        assert [(one.handler, one.status) for one in told.deliveries] == [("test.every", "done")]
+        assert [(one.handler, one.status) for one in told.deliveries] == [
+            ("test.every", "done"),
+            ("test.files", "done"),
+        ]
 
     async def test_replay_without_the_key(self, road):
         """What can't be read isn't replayed: under a new id nobody could ever read it."""
@@ -337,3 +344,13 @@ class TestTheSpool:
         (tmp_path / "events.spool").write_bytes(b"nonsense" * 1000)
         with pytest.raises(sqlite3.Error):
             key_use.spooled(tmp_path)
+
+
+def test_a_worker(redis_url):
+    """A worker's clients have the keys: that of its lanes, and that of its attempts."""
+    config = make_settings(redis_url, encryption_keys=base64.b64encode(bytes(32)).decode())
+    here = Runtime(config, {})
+    try:
+        assert here.client.keyring.ids == here._lanes.keyring.ids == OLD.ids
+    finally:
+        here.finish()
