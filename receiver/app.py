@@ -43,7 +43,7 @@ class Receiver:
         if config.redis_url is None:
             raise settings.missing("redis_url", "The receiver stores every event there before it answers.")
         self.config = config
-        self.client = connect(config.redis_url, timeout=config.store_timeout)
+        self.client = connect(config.redis_url, timeout=config.store_timeout, keyring=config.keyring)
         self.inbox = Inbox(self.client)
         self.storage = Storage(
             self.client,
@@ -100,6 +100,7 @@ class Receiver:
         changed = self.gate.config.changes(config) & SETTINGS
         self.gate = gate
         self._link_tokens.renew(config.api_keys)
+        self.client.keyring = config.keyring
         later = self.config.changes(config) - SETTINGS
         _log.info("the settings were read anew", changed=config.named(changed))
         if later:

@@ -27,9 +27,10 @@ SETTINGS = frozenset(
         "desk_token",
         "webhook_secret",
         "legacy_signature",
+        "encryption_keys",
     }
 )
-"""What a gate is made of: these settings count as soon as they are read anew."""
+"""These settings count as soon as they are read anew."""
 
 
 class Bots:

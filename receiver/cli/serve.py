@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from receiver import hangup, logs, origins, settings
-from receiver.cli import ports, signals
+from receiver.cli import encryption, ports, signals
 from receiver.pipeline import durability
 from receiver.pipeline.connection import connect_blocking
 from receiver.protocol import LeanHttp
@@ -49,12 +49,13 @@ def serve(
     with hangup.held():
         config = settings.load()
         logs.configure(config.log_format)
+        log = structlog.get_logger("receiver.serve")
         check(config)
+        encryption.tell(config, log)
         ports.check(host, port, options="--host and --port")
         assert config.redis_url is not None
         with connect_blocking(config.redis_url, timeout=2) as client:
             durability.warn(client)
-        log = structlog.get_logger("receiver.serve")
         if not for_sandbox:
             for name, meaning in origins.warnings(config):
                 log.warning(meaning, setting=name)
