@@ -1,5 +1,4 @@
--- Copies a page of the inbox; with the last one, the copy takes the inbox's place. What is deleted from the midst
--- of a stream stays in Redis's memory and files until its neighbours go, too: the copy doesn't have it.
+-- Copies a page of the inbox; with the last one, the copy takes the inbox's place.
 --
 -- KEYS  1 inbox  2 copy  3 marred
 -- ARGV  1 how many at the most
