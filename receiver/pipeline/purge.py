@@ -66,7 +66,7 @@ class Done:
 
     removed: Counter[str]
     after: Found
-    files: rewriting.Outcome
+    rewritten: rewriting.Outcome
 
 
 class Purge:
@@ -108,13 +108,13 @@ class Purge:
         async with self._alone():
             for _ in range(PASSES):
                 removed += (await self._walk(last=found.last, keep=keep, act=True)).removed
-                files = (
+                rewritten = (
                     await rewriting.rewrite(self._client, self._hold) if self._options.rewrite else LEFT_ALONE
                 )
                 after = await self.look(found.last, keep)
                 if not after.left:
                     break
-        return Done(removed, after, files)
+        return Done(removed, after, rewritten)
 
     async def _walk(self, *, last: str, keep: frozenset[str], act: bool = False) -> Tally:
         removal = Removal(

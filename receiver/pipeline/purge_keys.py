@@ -18,6 +18,7 @@ from receiver.pipeline.deliveries import ONCE
 from receiver.pipeline.inbox import open_all, open_letter
 from receiver.pipeline.removal import AT_ONCE, LETTERS, Removal
 
+OPT_OUTS_PLACE = "opt-outs"
 LOOKS_AT = 1000
 """Names of keys that Redis gives at once."""
 _LANE = re.compile(r"receiver:lane:([^:]+):([a-z]+)(?::(.*))?", re.DOTALL)
@@ -213,12 +214,12 @@ class Keys:
         for name in names:
             if not await self._client.sismember(name, self._user):
                 continue
-            self._removal.tally.found["opt-outs"] += 1
+            self._removal.tally.found[OPT_OUTS_PLACE] += 1
             if not self._removal.opt_outs:
-                self._removal.tally.kept["opt-outs"] += 1
+                self._removal.tally.kept[OPT_OUTS_PLACE] += 1
             elif self._removal.act:
                 await self._client.srem(name, self._user)
-                self._removal.tally.removed["opt-outs"] += 1
+                self._removal.tally.removed[OPT_OUTS_PLACE] += 1
 
     async def _unknown(self, names: list[str]) -> None:
         """Look into keys that this version doesn't know: they are told, and nobody touches them."""

@@ -1,8 +1,8 @@
 """Having Redis forget the bytes of what was deleted.
 
 What is deleted from the midst of a stream stays in Redis's memory, and in the files that it writes of it,
-until its neighbours go, too: so the inbox is copied, and the copy takes its place (`rewrite.lua`). And Redis's
-own files have what was deleted until Redis writes them anew.
+until its neighbours go, too: so the inbox is copied, and the copy takes its place (`rewrite.lua`). And Redis
+has what was deleted in its files until it writes them anew.
 """
 
 from __future__ import annotations
