@@ -34,7 +34,7 @@ def walk(removal: Removal, spool: Spool) -> None:
             done += len(found)
             removal.tell(SPOOL, done, max(total, done))
         if removal.act:
-            _clear_log(spool)
+            spool.clear_log()
     # What is deleted is overwritten (secure_delete), and the log is emptied: else it is still there.
     if not removal.tally.found[SPOOL] or removal.act:
         removal.tally.found[FILES] += _bytes_are_left(removal, spool.path)
@@ -51,12 +51,6 @@ def _still(spool: Spool) -> Iterator[None]:
                 return
         if time.monotonic() > deadline:
             raise ReceiverError("the spool is being emptied just now. Try again when that is done.")
-        time.sleep(0.05)
-
-
-def _clear_log(spool: Spool) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not spool.clear_log() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

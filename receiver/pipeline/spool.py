@@ -215,10 +215,9 @@ class Spool:
             self._database.executemany("DELETE FROM events WHERE position = ?", [(one,) for one in positions])
             self._holding[0] = self._count() > 0
 
-    def clear_log(self) -> bool:
-        """Empty the write-ahead log, which has what was deleted; tell whether nobody was in the way."""
-        [(busy, _, _)] = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return not busy
+    def clear_log(self) -> None:
+        """Empty the write-ahead log, which has what was deleted, unless somebody reads it for long."""
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def shrink(self) -> None:
         """Give back the disk space of what is gone. With another process in it, that is left for later."""

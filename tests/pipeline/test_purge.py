@@ -392,7 +392,7 @@ class TestSpool:
 
     async def test_bytes_in_the_log_are_told(self, purge, tmp_path, monkeypatch):
         """Where the write-ahead log can't be emptied, the second look says so."""
-        monkeypatch.setattr("receiver.pipeline.purge_spool.PATIENCE", 0.1)
+        monkeypatch.setattr("receiver.pipeline.spool.PATIENCE", 0.05)
         spool, reader = Spool(tmp_path, limit=LIMIT), Spool(tmp_path, limit=LIMIT)
         spool.add([envelope(b'"ann"'), envelope(b'"bob"')])
         reader._database.execute("BEGIN")
