@@ -203,7 +203,7 @@ class Owner:
         self.is_leaving = True
         for name in [name for name in self.given if name not in self.failed]:
             for taken in reversed(self.given.pop(name)):
-                self.told.append((lanes.back(taken.entry, name), ("back", numbers[taken.entry])))
+                self.told.append((lanes.back([(taken.entry, name)])[0], ("back", numbers[taken.entry])))
             if name not in self.running:
                 self._forget(name)
 
