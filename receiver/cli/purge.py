@@ -75,7 +75,7 @@ def purge(
 @contextmanager
 def _progress() -> Iterator[Tell]:
     """Show how far a walk is: a million events take a while."""
-    with Progress(console=ERR, transient=True) as progress:
+    with Progress(console=ERR, transient=True, disable=not ERR.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
         def tell(place: str, done: int, total: int) -> None:

@@ -105,12 +105,12 @@ class Purge:
         """
         keep = found.waiting if self._options.keep_waiting else frozenset()
         removed: Counter[str] = Counter()
+        rewritten = LEFT_ALONE
         async with self._alone():
             for _ in range(PASSES):
                 removed += (await self._walk(last=found.last, keep=keep, act=True)).removed
-                rewritten = (
-                    await rewriting.rewrite(self._client, self._hold) if self._options.rewrite else LEFT_ALONE
-                )
+                if self._options.rewrite and (removed.total() or await self._client.exists(keys.MARRED)):
+                    rewritten = await rewriting.rewrite(self._client, self._hold)
                 after = await self.look(found.last, keep)
                 if not after.left:
                     break
