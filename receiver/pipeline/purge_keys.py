@@ -153,7 +153,7 @@ class Keys:
             if self._removal.keep_waiting:
                 self._removal.tally.kept["lanes"] += 1
             elif self._removal.act:
-                await _LANE_PURGE.run(self._client, [keys.LANES], [keys.PREFIX, lane, user])
+                await _LANE_PURGE.run(self._client, [], [keys.PREFIX, lane, user])
                 self._removal.tally.removed["lanes"] += 1
 
     async def _states(self, names: list[str]) -> None:

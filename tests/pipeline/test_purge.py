@@ -234,6 +234,28 @@ async def test_what_waits_is_never_delivered(handled, purge, client, where):
     assert len(await client.keys("receiver:event:*")) <= (where == "taken")  # of bob's: it was cut off
 
 
+async def test_what_the_dispatcher_has_read_goes_nowhere(handled, purge, client, monkeypatch):
+    """An event that is purged after the dispatcher has read it gets into no lane, and leaves no digest."""
+    read = client.xread
+
+    async def read_and_remove(*arguments, **options):
+        found = await read(*arguments, **options)
+        monkeypatch.undo()
+        await remove(purge())
+        return found
+
+    await handled.append(identity="one", **ANN)
+    kept = await handled.append(identity="two", **BOB)
+    assert await handled.lead()
+    monkeypatch.setattr(client, "xread", read_and_remove)
+    assert await handled.dispatcher.dispatch_once() == 2
+    await handled.drain()
+    assert handled.given == [kept]
+    left = [await client.hkeys(name) for name in await client.keys("receiver:seen:*")]
+    assert [name for some in left for name in some] == [b"two"]
+    assert not await client.exists(keys.DEAD)
+
+
 @pytest.mark.parametrize("end", ["done", "refused", "later"])
 async def test_an_attempt_that_runs_meanwhile(handled, purge, client, end):
     """However an attempt ends whose event is purged meanwhile, it leaves nothing; the next event goes on."""
