@@ -64,8 +64,11 @@ class Removal:
     tally: Tally = field(default_factory=Tally)
 
     def names(self, envelope: Envelope) -> bool:
-        """Tell whether an event is from or about the person."""
-        return envelope.conversation == self.person.user_id or self.person.is_named(envelope.body)
+        """Tell whether an event is from or about the person. A body that is no JSON counts as unreadable."""
+        if envelope.conversation == self.person.user_id or self.person.is_named(envelope.body):
+            return True
+        self.tally.unreadable += envelope.body.lstrip()[:1] not in (b"{", b"[")
+        return False
 
     async def note(self, place: str, events: Sequence[Hit]) -> None:
         """Count events that were found; remove them if that is the task."""

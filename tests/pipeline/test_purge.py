@@ -12,6 +12,7 @@ from receiver.mail.unsubscribe import OptOuts, Subscription
 from receiver.pipeline import dead_letters, keys
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.purge import Options, Purge
+from receiver.pipeline.removal import Removal
 from receiver.pipeline.spool import Spool
 from tests.pipeline.collecting import Collecting
 from tests.pipeline.envelopes import envelope
@@ -468,6 +469,32 @@ async def test_it_can_be_repeated(handled, purge, client):
     assert await everything(client) == before
 
 
+async def test_it_can_be_broken_off(handled, purge, client, monkeypatch):
+    """What one that ends in its midst has left undone, the next one does; and nobody is locked out."""
+    drop, calls = Removal._drop, []
+
+    async def fail(self, events):
+        calls.append(events)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        await drop(self, events)
+
+    monkeypatch.setattr("receiver.pipeline.removal.AT_ONCE", 1)
+    monkeypatch.setattr(Removal, "_drop", fail)
+    await client.config_set("rdbcompression", "no")
+    for n in range(3):
+        await handled.append(n=n, message="secret words", **ANN)
+        await handled.append(**BOB)
+    await run(handled)
+    found = await purge().look()
+    with pytest.raises(KeyboardInterrupt):
+        await purge().remove(found)
+    assert await handled.inbox.length() == 5
+    assert (await remove(purge()))[2] == {}
+    assert await handled.inbox.length() == 3
+    assert b"secret words" not in await client.dump(keys.INBOX)
+
+
 async def test_what_comes_later_is_new(handled, purge):
     """An event that comes after the count is left, and is no failure."""
     await handled.append(**ANN)
@@ -491,6 +518,19 @@ async def test_what_cannot_be_read_is_told(handled, purge, client):
     await client.xadd(keys.INBOX, {"x": "ann"})
     found = await purge().look()
     assert (found.tally.unreadable, found.tally.found["inbox"]) == (1, 1)
+
+
+async def test_a_body_that_is_no_json_is_told(handled, purge, client, tmp_path):
+    """A body that nobody can read, in the inbox, a letter or the spool, counts as unreadable."""
+    spool = Spool(tmp_path, limit=LIMIT)
+    spool.add([envelope(b"\x00sealed")])
+    await handled.storage.append(envelope(b"\x00sealed"))
+    await client.hset(
+        keys.letter("1-0"), mapping=dict(zip(keys.FIELDS, envelope(b"\x00sealed"), strict=False))
+    )
+    found = await purge().look()
+    assert (found.tally.unreadable, found.left) == (3, {})
+    spool.close()
 
 
 @pytest.mark.parametrize("kind", ["string", "hash", "list", "set", "zset", "stream", "name"])
