@@ -142,19 +142,7 @@ class Spool:
         Raises:
             NotStored: the spool has reached its limit, or the disk is full or broken.
         """
-        rows = [
-            (
-                envelope.id,
-                envelope.source,
-                envelope.category,
-                envelope.conversation,
-                envelope.identity,
-                envelope.received,
-                envelope.body,
-                *group,
-            )
-            for envelope in events
-        ]
+        rows = [(*envelope[:7], *group) for envelope in events]  # its fields are the columns, in their order
         try:
             with self._transaction():
                 self._holding[0] = 1
