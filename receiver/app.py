@@ -40,7 +40,7 @@ class Receiver:
             raise settings.missing("redis_url", "The receiver stores every event there before it answers.")
         secret = config.webhook_secret
         self.config = config
-        self.client = connect(config.redis_url, timeout=config.store_timeout)
+        self.client = connect(config.redis_url, timeout=config.store_timeout, keyring=config.keyring)
         self.inbox = Inbox(self.client)
         self.storage = Storage(
             self.client,

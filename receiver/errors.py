@@ -5,6 +5,9 @@ ReceiverError
 ├── NotStored            an event could not be stored; the sender must try again
 ├── SettingsError        a setting is wrong; names it and shows a right value
 ├── PluginError          a handler module does not load, or registers something impossible
+├── Unreadable           the body of a stored event can't be decrypted here
+│   ├── MissingKey           its key is not in RECEIVER_ENCRYPTION_KEYS: worth another attempt once it is
+│   └── Forged               (also Permanent) it isn't what was stored
 ├── Fenced               a lane or lease was taken over by another process
 ├── Retry                raised by a handler: not now, try again after `seconds`
 ├── Permanent            raised by a handler: another attempt can't help
@@ -17,6 +20,8 @@ ReceiverError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class ReceiverError(Exception):
@@ -67,6 +72,37 @@ class Retry(ReceiverError):
 
 class Permanent(ReceiverError):
     """Another attempt can't help: the delivery is a dead letter at once. Handlers may raise it themselves."""
+
+
+class Unreadable(ReceiverError):
+    """A stored body can't be decrypted here. `key` is the id of the key that it was encrypted with."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class MissingKey(Unreadable):
+    """The body's key is not among those of this process, whose ids are `known`."""
+
+    def __init__(self, key: str, known: Sequence[str] = ()) -> None:
+        here = f"which has {', '.join(known)} here" if known else "which is not set here"
+        super().__init__(
+            f"the body is encrypted with the key {key}, which is not in RECEIVER_ENCRYPTION_KEYS ({here}). "
+            "Add that key behind the first one, and restart.",
+            key,
+        )
+
+
+class Forged(Unreadable, Permanent):
+    """The body was changed in storage, or put in the place of another event's."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the body, encrypted with the key {key}, isn't the one that was stored for this event: it was "
+            "changed, or is another event's.",
+            key,
+        )
 
 
 class MailError(ReceiverError):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import NoDecode
 
+from receiver.cipher import decode_key
 from receiver.mail_address import MailAddress
 from receiver.smtp_url import SmtpUrl
 
@@ -100,9 +101,16 @@ def _mail_address(value: str) -> str:
     return value
 
 
+def _encryption_keys(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for one in value:
+        decode_key(one.get_secret_value())
+    return value
+
+
 Secret = SecretStr
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+EncryptionKeys = Annotated[Secrets, AfterValidator(_encryption_keys)]
 SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
 Apps = Annotated[dict[str, tuple[SecretStr, ...]], NoDecode, BeforeValidator(_apps)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]

@@ -13,11 +13,13 @@ from typing import Any, Literal
 from pydantic import ByteSize, Field, SecretStr, field_validator
 
 from receiver import setting_names
+from receiver.cipher import Keyring, decode_key
 from receiver.errors import SettingsError
 from receiver.setting_sources import Sourced
 from receiver.setting_types import (
     Apps,
     BaseUrl,
+    EncryptionKeys,
     Mailbox,
     Networks,
     PublicUrl,
@@ -179,7 +181,7 @@ class Settings(Sourced):
         description="Opens /metrics to whoever sends it as a bearer token. Default: this machine only.",
         examples=["a-long-random-string"],
     )
-    encryption_keys: Secrets = Field(
+    encryption_keys: EncryptionKeys = Field(
         (),
         alias="RECEIVER_ENCRYPTION_KEYS",
         description="Encrypt bodies at rest: keys, comma-separated. The first encrypts, all decrypt.",
@@ -249,6 +251,11 @@ class Settings(Sourced):
     def api_keys(self) -> tuple[bytes, ...]:
         """Every API token, as the keys that verify signatures."""
         return tuple(token.get_secret_value().encode() for token in self.api_tokens)
+
+    @property
+    def keyring(self) -> Keyring:
+        """What encrypts bodies at rest, and decrypts them."""
+        return Keyring(decode_key(key.get_secret_value()) for key in self.encryption_keys)
 
 
 def names() -> list[str]:

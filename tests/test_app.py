@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from receiver import app, bot_tokens, samples, settings
+from receiver.cipher import PLAIN
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import SettingsError
 from receiver.intake import Intake
@@ -52,7 +53,7 @@ def callback(userid: str = BOT, token: str = BOT_TOKEN) -> bytes:
 def stored(client: redis.Redis) -> list:
     """Return the envelopes in the inbox, oldest first."""
     return [
-        open_entry([part for pair in fields.items() for part in pair])
+        open_entry([part for pair in fields.items() for part in pair], PLAIN)
         for _, fields in client.xrange(keys.INBOX)
     ]
 

@@ -118,6 +118,10 @@ WRONG = {
     "RECEIVER_LEGACY_SIGNATURE": {"perhaps": "Input should be a valid boolean, unable to interpret input"},
     "RECEIVER_MAX_HEAD": {"100": "Input should be greater than or equal to 1024"},
     "RECEIVER_MAX_CONNECTIONS": {"0": "Input should be greater than or equal to 10"},
+    "RECEIVER_ENCRYPTION_KEYS": {
+        "c2hvcnQ=": "expected 32 bytes in base64; this makes them: openssl rand -base64 32 (this is 5 bytes)",
+        "not base64": "expected 32 bytes in base64; this makes them: openssl rand -base64 32",
+    },
     "RECEIVER_METRICS_TOKEN": {"short": "expected at least 16 characters, got 5"},
     "RECEIVER_REDIS_URL": {
         "localhost:6379": "expected redis://, rediss:// or unix://",
@@ -178,6 +182,7 @@ RIGHT = {
     "RECEIVER_LEGACY_SIGNATURE": "true",
     "RECEIVER_MAX_HEAD": "32KiB",
     "RECEIVER_MAX_CONNECTIONS": "2000",
+    "RECEIVER_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "RECEIVER_METRICS_TOKEN": "a-long-random-string",
     "SENDBIRD_API_URL": "https://api-1A2B3C4D.sendbird.com/v3",
     "SENDBIRD_BOT_TOKENS": "helper_bot:0123456789abcdef",

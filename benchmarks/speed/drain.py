@@ -25,7 +25,8 @@ from benchmarks.speed.children import Failed
 from benchmarks.speed.counter import Counter, Stretch
 from benchmarks.speed.options import Options, rotated
 from benchmarks.speed.queues import QUEUES, Queue
-from benchmarks.speed.stack import Stack
+from benchmarks.speed.stack import ENCRYPTED, KEY, NOTHING, Stack
+from receiver.cipher import PLAIN, Keyring
 from receiver.embedded import EmbeddedRedis
 from receiver.intake import Intake
 from receiver.pipeline.connection import connect
@@ -39,6 +40,7 @@ WAIT = 0.02
 """What the waiting handler waits, in seconds."""
 AT_ONCE = 1000
 OURS = "ours, 10,000 channels"
+SEALED = "ours, 10,000 channels, bodies encrypted"
 TESTS = ("nothing", "wait")
 
 
@@ -49,6 +51,7 @@ class Lanes:
     name: str
     channels: int
     dispatched: bool = False
+    encrypted: bool = False
     here: bool = True
 
 
@@ -57,6 +60,7 @@ OURSELVES = (
     Lanes("ours, 1 channel", 1),
     Lanes("ours, 10,000 channels, dispatched before", 10_000, dispatched=True),
     Lanes("ours, 1 channel, dispatched before", 1, dispatched=True),
+    Lanes(SEALED, 10_000, encrypted=True),
 )
 Contestant = Lanes | Queue
 EVERYBODY: tuple[Contestant, ...] = (*OURSELVES, *QUEUES)
@@ -65,7 +69,9 @@ EVERYBODY: tuple[Contestant, ...] = (*OURSELVES, *QUEUES)
 def contestants(options: Options, test: str) -> list[Contestant]:
     """Return who takes part in a test: nothing, wait or million."""
     found = options.wanted(EVERYBODY, lambda one: one.name)
-    return [one for one in found if test == "nothing" or not getattr(one, "dispatched", False)]
+    if test == "nothing":
+        return found
+    return [one for one in found if not isinstance(one, Lanes) or not (one.dispatched or one.encrypted)]
 
 
 def total(options: Options) -> int:
@@ -116,6 +122,8 @@ def ratios(figures: dict[str, Any]) -> dict[str, float]:
     if ours is None:
         return {}
     told = {f"ours / {one.name}": ours / middle[one.name] for one in QUEUES if middle.get(one.name)}
+    if middle.get(SEALED):
+        told["encrypted / not"] = middle[SEALED] / ours
     long = figures.get("million", {}).get(OURS, {})
     if "rate" in long:
         told["a million / ten thousand"] = long["rate"] / ours
@@ -160,7 +168,8 @@ def _drain(
     one: Lanes, place: Path, counter: Counter, count: int, *, seconds: float, environment: dict[str, str]
 ) -> Stretch:
     with Stack(place) as stack:
-        feed(stack.server, count, one.channels)
+        environment = environment | (ENCRYPTED if one.encrypted else NOTHING)
+        feed(stack.server, count, one.channels, Keyring([KEY] if one.encrypted else []))
         if one.dispatched:
             dispatch(stack, environment)
         with stack.work(1, environment) as pool:
@@ -181,13 +190,13 @@ def begun(stack: Stack) -> Callable[[], bool]:
     return lambda: stack.asked() > before + 20
 
 
-def feed(server: EmbeddedRedis, count: int, channels: int) -> None:
+def feed(server: EmbeddedRedis, count: int, channels: int, keyring: Keyring = PLAIN) -> None:
     """Append `count` events to the inbox, by the code that a backfill uses."""
-    asyncio.run(_feed(server.url, count, channels))
+    asyncio.run(_feed(server.url, count, channels, keyring))
 
 
-async def _feed(url: str, count: int, channels: int) -> None:
-    client, intake = connect(url), Intake(())
+async def _feed(url: str, count: int, channels: int, keyring: Keyring) -> None:
+    client, intake = connect(url, keyring=keyring), Intake(())
     try:
         feeder = Feeder(client, limit=0)
         envelopes = map(intake.vouched, bodies.bodies(count, channels))

@@ -22,7 +22,7 @@ import orjson
 from benchmarks.speed import bodies, cores, wrk
 from benchmarks.speed.children import Child, Failed, python_of
 from benchmarks.speed.options import Options, rotated
-from benchmarks.speed.stack import Stack
+from benchmarks.speed.stack import ENCRYPTED, NOTHING, Stack
 from receiver.testing.servers import free_port
 
 PATH = "/sendbird/webhook"
@@ -34,6 +34,7 @@ PLAIN, BARE, RECIPE = (
 )
 ALWAYS, EVERYSEC, NO = "ours, appendfsync always", "ours, appendfsync everysec", "ours, appendfsync no"
 SPOOL = "ours, Redis away: spool"
+SEALED = "ours, bodies encrypted"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ SERVERS = (
     Server(EVERYSEC, "in Redis"),
     Server(ALWAYS, "in Redis, on disk", fsync="always"),
     Server(SPOOL, "in a file, on disk"),
+    Server(SEALED, "in Redis"),
     Server(RECIPE, "in Redis", queue="rq"),
     Server("Starlette + arq", "in Redis", queue="arq", python="arq"),
     Server("Starlette + taskiq (list)", "in Redis", queue="taskiq"),
@@ -126,6 +128,7 @@ def ratios(rounds: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
         "stored / recipe": (EVERYSEC, RECIPE),
         "always / everysec": (ALWAYS, EVERYSEC),
         "spool / everysec": (SPOOL, EVERYSEC),
+        "encrypted / everysec": (SEALED, EVERYSEC),
     }
     told = {
         name: middle[one] / middle[other]
@@ -146,7 +149,7 @@ def _start(one: Server, folder: Path, stack: ExitStack) -> int:
     place.mkdir()
     if one.ours:
         ours = stack.enter_context(Stack(place, fsync=one.fsync, redis_on=cores.LOAD))
-        ours.serve(on=cores.SERVER)
+        ours.serve(ENCRYPTED if one.name == SEALED else NOTHING, on=cores.SERVER)
         if one.name == SPOOL:
             ours.server.kill()
         return ours.port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -16,6 +17,8 @@ from receiver.embedded import EmbeddedRedis
 from receiver.testing.servers import free_port
 
 NOTHING: Mapping[str, str] = {}
+KEY = bytes(range(32))
+ENCRYPTED: Mapping[str, str] = {"RECEIVER_ENCRYPTION_KEYS": base64.b64encode(KEY).decode()}
 HANDLERS = "benchmarks.speed.jobs.ours"
 _OWN = {b"info", b"config|resetstat", b"config", b"client|setinfo", b"client", b"hello", b"memory|usage"}
 """Commands by which Redis is looked at, or a connection begins."""
@@ -68,10 +71,10 @@ class Stack:
         self._open.push(child)
         return child
 
-    def serve(self, *, on: Sequence[int] = cores.ALL) -> Child:
-        """Start `receiver serve`; return when it answers."""
+    def serve(self, more: Mapping[str, str] = NOTHING, *, on: Sequence[int] = cores.ALL) -> Child:
+        """Start `receiver serve`, with `more` in its environment; return when it answers."""
         self.port = free_port()
-        child = self.start("serve", ["serve", "--port", str(self.port)], on=on)
+        child = self.start("serve", ["serve", "--port", str(self.port)], more, on=on)
         child.wait_for_page(f"http://127.0.0.1:{self.port}/readyz")
         return child
 

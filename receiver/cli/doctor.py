@@ -14,7 +14,7 @@ from rich.text import Text
 
 from receiver import settings
 from receiver.cli import beside
-from receiver.cli.checks import configuration, crew, disk, network, road, server
+from receiver.cli.checks import configuration, crew, disk, encryption, network, road, server
 from receiver.cli.checks.finding import Finding, fail
 from receiver.cli.output import OUT, print_json
 from receiver.errors import SettingsError
@@ -64,11 +64,12 @@ def _examine(url: str | None, *, offline: bool) -> Iterator[Finding]:
 
 
 async def _redis(config: Settings, url: str) -> list[Finding]:
-    client, blocking = connect(url), connect_blocking(url)
+    client, blocking = connect(url, keyring=config.keyring), connect_blocking(url)
     found: list[Finding] = []
     try:
         found += await server.check(client)
         found += await road.check(client, blocking, config.inbox_limit)
+        found += await encryption.check(client, config.keyring, config.data_dir)
         found += await asyncio.to_thread(crew.check, blocking)
     except (redis.RedisError, OSError) as error:
         where = settings.masked(url)

@@ -9,6 +9,7 @@ from rich.json import JSON
 from rich.table import Table
 from rich.text import Text
 
+from receiver.cipher import sealed_with
 from receiver.cli.output import OUT, iso_time, show_time
 from receiver.events.envelope import BATCH, Envelope
 from receiver.events.parsing import NotJSON, parse
@@ -44,6 +45,9 @@ def print_event(envelope: Envelope, history: History, gathered: Iterable[str] = 
     for delivery in history.deliveries:
         _print_delivery(delivery)
     OUT.print("\nBody", style="bold")
+    if why := unreadable(envelope):
+        OUT.print(Text(why))
+        return
     OUT.print(JSON.from_data(body(envelope), ensure_ascii=True))
 
 
@@ -82,7 +86,17 @@ def describe(envelope: Envelope, history: History) -> dict[str, Any]:
         "repeats": history.repeats,
         "cancelled": history.cancelled,
         "deliveries": list(history.deliveries),
+        **({"unreadable": why} if (why := unreadable(envelope)) else {}),
     }
+
+
+def unreadable(envelope: Envelope) -> str:
+    """Return why the body can't be shown; "" where it can."""
+    key = sealed_with(envelope.body)
+    return key and (
+        f"It is encrypted with the key {key}, and can't be decrypted here: that key is not in "
+        "RECEIVER_ENCRYPTION_KEYS, or what is stored was changed."
+    )
 
 
 def body(envelope: Envelope) -> Any:

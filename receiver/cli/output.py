@@ -55,13 +55,14 @@ def with_both(work: Callable[[Client, redis.Redis], Awaitable[Result]]) -> Resul
         SettingsError: none is configured.
         ReceiverError: it doesn't answer.
     """
-    url = beside.load().redis_url
+    config = beside.load()
+    url, keyring = config.redis_url, config.keyring
     if url is None:
         why = "The events are there. (Beside a running `receiver dev`, in the same folder, its own is used.)"
         raise settings.missing("redis_url", why)
 
     async def run() -> Result:
-        client, blocking = connect(url), connect_blocking(url)
+        client, blocking = connect(url, keyring=keyring), connect_blocking(url)
         try:
             return await work(client, blocking)
         finally:

@@ -9,7 +9,7 @@ import typer
 import uvicorn
 
 from receiver import logs, settings
-from receiver.cli import ports, signals
+from receiver.cli import encryption, ports, signals
 from receiver.errors import SettingsError
 from receiver.pipeline import durability
 from receiver.pipeline.connection import connect_blocking
@@ -41,12 +41,13 @@ def serve(
     """
     config = settings.load()
     logs.configure(config.log_format)
+    log = structlog.get_logger("receiver.serve")
     check(config)
+    encryption.tell(config, log)
     ports.check(host, port, options="--host and --port")
     assert config.redis_url is not None
     with connect_blocking(config.redis_url, timeout=2) as client:
         durability.warn(client)
-    log = structlog.get_logger("receiver.serve")
     log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
     with signals.ends_well():
         uvicorn.run(

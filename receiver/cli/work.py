@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from receiver import discovery, logs, settings
-from receiver.cli import handover
+from receiver.cli import encryption, handover
 from receiver.errors import ReceiverError
 from receiver.pipeline import durability, routes
 from receiver.pipeline.connection import connect_blocking
@@ -52,6 +52,7 @@ def work(
     quiet_rq()
     if config.redis_url is None:
         raise settings.missing("redis_url", "The events to work on are there.")
+    encryption.tell(config, _log)
     known = discovery.load(config.handlers)
     if not known:
         modules = ", ".join(config.handlers or discovery.installed())

@@ -15,7 +15,7 @@ import structlog
 
 from receiver.calls import call, is_async
 from receiver.context import BotReplies, Context
-from receiver.errors import MailUnavailable, Permanent, Retry, SendbirdUnavailable
+from receiver.errors import MailUnavailable, MissingKey, Permanent, Retry, SendbirdUnavailable
 from receiver.events import Batch, BotMessage, Event, MessageSent
 from receiver.events.catalogue import open_event
 from receiver.pipeline import batches
@@ -24,7 +24,9 @@ from receiver.pipeline.finished import Finished
 from receiver.pipeline.lanes import Taken
 from receiver.pipeline.limits import Limited
 from receiver.pipeline.memory import Memory
+from receiver.pipeline.routes import Route
 from receiver.pipeline.runs import Run, StillRuns
+from receiver.pipeline.sealing import opened
 from receiver.pipeline.surroundings import AttemptSurroundings
 from receiver.plugins import Handler
 
@@ -32,6 +34,9 @@ FIRST_WAIT = 1.0
 LONGEST_WAIT = 600.0
 LONGEST_NAMED_WAIT = 86_400.0
 """Seconds. A wait that a handler or Sendbird names is honoured up to a day."""
+
+KEY_WAIT = 60.0
+"""Seconds to the next attempt where a body's key is missing: somebody has to add it, and to restart."""
 
 VERBS = {
     "failed": "failed (see receiver events show ID)",
@@ -70,6 +75,7 @@ class Attempts:
     def __init__(self, handler: Handler, surroundings: AttemptSurroundings) -> None:
         self._handler = handler
         self._around = surroundings
+        self._route = Route(handler.name, handler.filter)
         self._is_async = is_async(handler.call)
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -123,10 +129,10 @@ class Attempts:
     async def _handle(self, one: Run, taken: Taken, unsaved: bytes | None) -> None:
         handler = self._handler
         assert taken.envelope is not None
-        event = open_event(taken.envelope)
+        event = open_event(opened(taken.envelope, self._around.client.keyring))
         self._mark(event)
         one.memory = memory = self._memory(taken, event, unsaved)
-        if handler.where is not None and not handler.where(event):
+        if not self._is_wanted(event) or (handler.where is not None and not handler.where(event)):
             one.skipped = True
             return
         if handler.window is not None:
@@ -140,6 +146,12 @@ class Attempts:
         one.context = self._context(event, taken, memory)
         await call(one.function, event, one.context)
         one.state = memory.changed_state()
+
+    def _is_wanted(self, event: Event) -> bool:
+        """Tell whether the route lets the event pass: a dispatcher without its body's key had to guess."""
+        if not self._around.client.keyring or not self._route.reads_bodies:
+            return True
+        return self._route.matches(event.raw)
 
     def _part_with(self, one: Run, limited: Limited) -> None:
         """Have what an attempt still does after its end not count, and count the attempt if it goes on."""
@@ -249,6 +261,8 @@ def _named_wait(error: BaseException, failures: int) -> float | None:
     """Return the wait, in seconds, that the handler or Sendbird asked for, or None."""
     if isinstance(error, Retry):
         return error.seconds
+    if isinstance(error, MissingKey):
+        return KEY_WAIT
     if isinstance(error, MailUnavailable) and error.retry_after is not None:
         return max(error.retry_after, backoff(failures))  # a setting may stay wrong for long
     return error.retry_after if isinstance(error, SendbirdUnavailable) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from receiver.cipher import Keyring
 from receiver.errors import Permanent
 from receiver.events import Batch, Event
 from receiver.events.catalogue import open_event
@@ -12,6 +13,7 @@ from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import CANCELLED
 from receiver.pipeline.inbox import is_before, open_entry, open_letter
+from receiver.pipeline.sealing import opened
 
 AT_ONCE = 500
 """Events that are read in one round trip."""
@@ -28,6 +30,7 @@ async def load(client: Client, entry: str, envelope: Envelope) -> Batch[Event] |
 
     Raises:
         Permanent: none of its events can be found.
+        Unreadable: one of them can't be decrypted here.
     """
     cancelled = await client.hget(keys.event(entry), CANCELLED)
     wanted = list(Batch(envelope).entries)
@@ -38,9 +41,11 @@ async def load(client: Client, entry: str, envelope: Envelope) -> Batch[Event] |
     found = await _read(client, keys.INBOX, wanted)
     if missing := [one for one in wanted if one not in found]:
         found |= await _read(client, keys.batch(envelope.id), missing)
-    for one in wanted:
-        if one not in found and (letter := open_letter(await client.hmget(keys.letter(one), *keys.LETTER))):
-            found[one] = letter
+    for one in missing:
+        if one not in found:
+            values = await client.hmget(keys.letter(one), *keys.LETTER)
+            if letter := open_letter(values, client.keyring):
+                found[one] = letter
     wanted = await _kept(client, wanted, found)
     if not wanted:
         return None
@@ -48,7 +53,9 @@ async def load(client: Client, entry: str, envelope: Envelope) -> Batch[Event] |
         _log.warning("events of a batch are missing", id=envelope.id, missing=len(wanted) - len(found))
     if not found:
         raise Permanent("the events of the batch are gone")
-    return Batch(envelope, tuple(open_event(found[one]) for one in wanted if one in found))
+    return Batch(
+        envelope, tuple(open_event(opened(found[one], client.keyring)) for one in wanted if one in found)
+    )
 
 
 async def ids(client: Client, envelope: Envelope) -> list[str]:
@@ -75,13 +82,13 @@ async def _read(client: Client, stream: str, entries: list[str]) -> dict[str, En
         for entry in entries[first : first + AT_ONCE]:
             pipeline.xrange(stream, entry, entry)
         for entry, answer in zip(entries[first:], await pipeline.execute(), strict=False):
-            if envelope := _open(answer):
+            if envelope := _open(answer, client.keyring):
                 found[entry] = envelope
     return found
 
 
-def _open(answer: list[tuple[bytes, dict[bytes, bytes]]]) -> Envelope | None:
+def _open(answer: list[tuple[bytes, dict[bytes, bytes]]], keyring: Keyring) -> Envelope | None:
     if not answer:
         return None
     _, fields = answer[0]
-    return open_entry([part for pair in fields.items() for part in pair])
+    return open_entry([part for pair in fields.items() for part in pair], keyring)

@@ -23,9 +23,12 @@ from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
+from receiver.cipher import PLAIN, Keyring
+
 Client: TypeAlias = Any
 """An asynchronous client whose answers are bytes. (redis-py's own types leave open whether an answer is
-bytes or str, and whether it is awaited.)"""
+bytes or str, and whether it is awaited.) Its `keyring` seals the bodies that are stored by it, and opens
+those that are read."""
 
 
 class _Packing:
@@ -51,10 +54,14 @@ class _Unix(_Packing, UnixDomainSocketConnection):
     pass
 
 
+class _Client(redis.asyncio.Redis):
+    keyring: Keyring = PLAIN
+
+
 _PACKING = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
 
 
-def connect(url: str, *, timeout: float = 5.0) -> Client:
+def connect(url: str, *, timeout: float = 5.0, keyring: Keyring = PLAIN) -> Client:
     """Return a client for use on an event loop. A command fails after `timeout` seconds, once.
 
     It is for a few commands at once: redis-py's pool ends at 100 connections, with an error.
@@ -62,11 +69,14 @@ def connect(url: str, *, timeout: float = 5.0) -> Client:
     return _client(
         ConnectionPool.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0)
-        )
+        ),
+        keyring,
     )
 
 
-def connect_many(url: str, *, timeout: float = 5.0, connections: int = 64) -> Client:
+def connect_many(
+    url: str, *, timeout: float = 5.0, connections: int = 64, keyring: Keyring = PLAIN
+) -> Client:
     """Return a client for any number of commands at once, which wait for one of `connections`."""
     return _client(
         BlockingConnectionPool.from_url(
@@ -76,13 +86,16 @@ def connect_many(url: str, *, timeout: float = 5.0, connections: int = 64) -> Cl
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=AsyncRetry(NoBackoff(), 0),
-        )
+        ),
+        keyring,
     )
 
 
-def _client(pool: ConnectionPool) -> Client:
+def _client(pool: ConnectionPool, keyring: Keyring) -> Client:
     pool.connection_class = _PACKING[pool.connection_class]
-    return redis.asyncio.Redis.from_pool(pool)
+    client: Any = _Client.from_pool(pool)
+    client.keyring = keyring
+    return client
 
 
 def connect_blocking(url: str, *, timeout: float = 5.0) -> redis.Redis:

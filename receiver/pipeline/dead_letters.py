@@ -125,7 +125,9 @@ async def _read(client: Client, page: Sequence[tuple[str, str, float]]) -> list[
     for (entry, handler, died), values, stored in zip(page, answers[::2], answers[1::2], strict=True):
         history = {one.handler: one for one in deliveries.read(stored).deliveries}
         delivery = history.get(handler, Delivery(handler, "dead", ()))
-        letters.append(DeadLetter(entry, handler, died, open_letter(values) or _lost(entry), delivery))
+        letters.append(
+            DeadLetter(entry, handler, died, open_letter(values, client.keyring) or _lost(entry), delivery)
+        )
     return letters
 
 

@@ -22,6 +22,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from receiver.cipher import Keyring, is_sealed
+from receiver.errors import Unreadable
 from receiver.events.batches import COLLECTED
 from receiver.pipeline import housekeeping, jobs, keys, reaper, room
 from receiver.pipeline.connection import Client, Script
@@ -77,6 +79,7 @@ class Dispatcher:
     ) -> None:
         self.token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         self._client = client
+        self._keyring: Keyring = client.keyring
         self._blocking = blocking
         self._dedupe_window = max(1, round(dedupe_window))
         self._table = RoutingTable(())
@@ -230,7 +233,7 @@ class Dispatcher:
         try:
             conversation, identity = fields[b"conversation"].decode(), fields[b"identity"]
             only = Mark.from_json(fields[_REPLAY]).handlers if _REPLAY in fields else None
-            routes = self._table.find(fields[b"category"].decode(), fields[b"body"], only)
+            routes = self._table.find(fields[b"category"].decode(), self._read_body(entry, fields), only)
             shard = zlib.crc32(identity) % SHARDS
             return [
                 *(entry, identity, shard, len(routes)),
@@ -239,6 +242,18 @@ class Dispatcher:
         except (KeyError, ValueError):  # intake writes no such entry; one written by hand must not stop all
             _log.exception("an inbox entry can't be read, and goes to no handler", entry=entry.decode())
             return [entry, b"", 0, 0]
+
+    def _read_body(self, entry: bytes, fields: dict[bytes, bytes]) -> bytes | None:
+        """Return the body; None where it can't be decrypted, so that nobody knows who wants the event."""
+        body = fields[b"body"]
+        if not is_sealed(body):
+            return body
+        try:
+            return self._keyring.open(body, fields[b"id"].decode())
+        except Unreadable as error:
+            if self._seldom(f"unreadable {error.key}"):
+                _log.error("a body can't be read: its event goes to all who may want it", error=str(error))
+            return None
 
     async def _pause(self, seconds: float) -> None:
         if seconds <= 0:

@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from receiver.errors import NotStored
 from receiver.pipeline import room
 from receiver.pipeline.connection import Client
+from receiver.pipeline.sealing import sealed
 from receiver.pipeline.spool import CERTAIN, Spool, Spooled
 from receiver.pipeline.writer import GROUP_BYTES, GROUP_LIMIT, Unanswered, Writers, fence
 from receiver.seldom import Seldom
@@ -78,8 +79,10 @@ class Emptier:
         group = events[0].group
         if group == CERTAIN or await fence(self._client, group.writer) < group.number:
             try:
+                # What was spooled before there were keys is sealed now; the rest stays as it is.
                 await self._writers.append(
-                    [one.envelope for one in events], lambda group: self._on_disk(spool.mark, events, group)
+                    [sealed(one.envelope, self._client.keyring) for one in events],
+                    lambda group: self._on_disk(spool.mark, events, group),
                 )
             except NotStored:  # Redis has answered: they are not there
                 await self._on_disk(spool.mark, events, CERTAIN)

@@ -13,6 +13,7 @@ from receiver.events.envelope import Envelope
 from receiver.pipeline import keys, room
 from receiver.pipeline.connection import Client
 from receiver.pipeline.marks import Mark
+from receiver.pipeline.sealing import sealed
 from receiver.pipeline.writer import Writer, fence
 
 PATIENCE = 60.0
@@ -37,6 +38,7 @@ class Feeder:
         """
         deadline = time.monotonic() + PATIENCE
         stored = [mark.to_json() for mark in marks]
+        envelopes = [sealed(one, self._client.keyring) for one in envelopes]
         while True:
             number, fit = self._writer.next_group(), 0
             try:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from receiver.cipher import Keyring
+from receiver.errors import Unreadable
 from receiver.events.batches import COLLECTED
 from receiver.pipeline import deliveries, finished, keys
 from receiver.pipeline.connection import Client
@@ -35,7 +37,7 @@ async def load(client: Client, entries: Sequence[str]) -> list[History]:
     dispatched = (cursor or b"0-0").decode()
     histories = [deliveries.read(stored) for stored in answers[::3]]
     waiting = {
-        entry: _asked(found, routings, history)
+        entry: _asked(found, routings, history, client.keyring)
         for entry, history, found, routings in zip(
             entries, histories, answers[1::3], answers[2::3], strict=True
         )
@@ -43,28 +45,53 @@ async def load(client: Client, entries: Sequence[str]) -> list[History]:
     }
     ended = await finished.find(client, waiting)
     return [
-        _complete(history, [(name, ended.get((entry, name))) for name in waiting.get(entry, ())])
+        _complete(
+            history,
+            [
+                (name, ended.get((entry, name)))
+                for name, is_certain in waiting.get(entry, {}).items()
+                if is_certain or (entry, name) in ended
+            ],
+        )
         for entry, history in zip(entries, histories, strict=True)
     ]
 
 
 def _asked(
-    found: list[tuple[bytes, Fields]], routings: list[tuple[bytes, Fields]], history: History
-) -> list[str]:
-    """Return the handlers that an event was dispatched to, and whose deliveries its hash doesn't tell of."""
+    found: list[tuple[bytes, Fields]],
+    routings: list[tuple[bytes, Fields]],
+    history: History,
+    keyring: Keyring,
+) -> dict[str, bool]:
+    """Return the handlers that an event was dispatched to, and whose deliveries its hash doesn't tell of.
+
+    Where its body can't be decrypted here, those that look into bodies are not certain: False.
+    """
     if not (found and routings) or history.repeats:
-        return []
+        return {}
     [(_, fields)], [(_, routing)] = found, routings
     try:
         if fields[b"category"] == COLLECTED.encode():
-            return []
+            return {}
         mark = fields.get(keys.REPLAY.encode())
         only = Mark.from_json(mark).handlers if mark else None
-        routes = _table(routing[b"routes"]).find(fields[b"category"].decode(), fields[b"body"], only)
+        body = _body(fields, keyring)
+        routes = _table(routing[b"routes"]).find(fields[b"category"].decode(), body, only)
     except (KeyError, TypeError, ValueError):  # an entry, or routes, that somebody has written by hand
-        return []
+        return {}
     told = {one.handler for one in history.deliveries if one.status != "waiting"}
-    return [route.handler for route in routes if route.handler not in told]
+    return {
+        route.handler: body is not None or not route.reads_bodies
+        for route in routes
+        if route.handler not in told
+    }
+
+
+def _body(fields: Fields, keyring: Keyring) -> bytes | None:
+    try:
+        return keyring.open(fields[b"body"], fields[b"id"].decode())
+    except Unreadable:
+        return None
 
 
 @lru_cache(maxsize=16)

@@ -7,7 +7,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from receiver.errors import NotStored
+from receiver.cipher import Keyring, is_sealed
+from receiver.errors import NotStored, Unreadable
 from receiver.events.envelope import Envelope
 from receiver.pipeline import keys, room
 from receiver.pipeline.connection import Client
@@ -17,13 +18,18 @@ _NAMES = tuple(name.encode() for name in keys.FIELDS)
 _REPLAYED = (*_NAMES, keys.REPLAY.encode())
 
 
-def open_entry(fields: list[bytes]) -> Envelope | None:
-    """Make an envelope from an inbox entry's flat list of names and values; None if it isn't one of ours."""
+def open_entry(fields: list[bytes], keyring: Keyring) -> Envelope | None:
+    """Make an envelope from an inbox entry's flat list of names and values; None if it isn't one of ours.
+
+    A body that can't be decrypted here stays as it is stored: `sealing.opened` tells why.
+    """
     names = tuple(fields[::2])
     if names not in (_NAMES, _REPLAYED):
         return None
     event_id, source, category, conversation, identity, received, body = fields[1:14:2]
     try:
+        if is_sealed(body):
+            body = _open_body(body, event_id.decode(), keyring)
         return Envelope(
             id=event_id.decode(),
             source=source.decode(),  # type: ignore[arg-type] # written by _fields from a Source
@@ -38,10 +44,18 @@ def open_entry(fields: list[bytes]) -> Envelope | None:
         return None
 
 
-def open_letter(values: list[bytes | None]) -> Envelope | None:
+def _open_body(body: bytes, event_id: str, keyring: Keyring) -> bytes:
+    try:
+        return keyring.open(body, event_id)
+    except Unreadable:
+        return body
+
+
+def open_letter(values: list[bytes | None], keyring: Keyring) -> Envelope | None:
     """Make an envelope from the values of a letter, in the order of `keys.LETTER`; None if there is none."""
     pairs = zip(keys.LETTER, values, strict=True)
-    return open_entry([part for name, value in pairs if value is not None for part in (name.encode(), value)])
+    fields = [part for name, value in pairs if value is not None for part in (name.encode(), value)]
+    return open_entry(fields, keyring)
 
 
 def is_before(one: str, other: str) -> bool:
@@ -55,10 +69,10 @@ def order(entry: str) -> tuple[int, int]:
     return int(milliseconds), int(number)
 
 
-def open_all(found: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Envelope]]:
+def open_all(found: list[tuple[bytes, dict[bytes, bytes]]], keyring: Keyring) -> list[tuple[str, Envelope]]:
     """Open what redis-py has made of a range; entries that aren't ours are left out."""
     opened = (
-        (entry.decode(), open_entry([part for pair in fields.items() for part in pair]))
+        (entry.decode(), open_entry([part for pair in fields.items() for part in pair], keyring))
         for entry, fields in found
     )
     return [(entry, envelope) for entry, envelope in opened if envelope is not None]
@@ -95,7 +109,7 @@ class Inbox:
     async def latest(self, count: int) -> list[tuple[str, Envelope]]:
         """Return the `count` newest events with their entries, newest first."""
         found = await self._client.xrevrange(keys.INBOX, count=count)
-        return open_all(found)
+        return open_all(found, self._client.keyring)
 
     async def find(self, event_id: str, *, page: int = 500) -> tuple[str, Envelope] | None:
         """Return the event with this id and its entry, or None.
@@ -108,7 +122,7 @@ class Inbox:
             return None
         low = f"{start}-0"
         while found := await self._client.xrange(keys.INBOX, min=low, count=page):
-            for entry, envelope in open_all(found):
+            for entry, envelope in open_all(found, self._client.keyring):
                 if envelope.id == event_id:
                     return entry, envelope
             low = f"({found[-1][0].decode()}"
@@ -122,5 +136,5 @@ class Inbox:
             found = await self._client.xread({keys.INBOX: last}, count=100, block=1000)
             for _, entries in found:
                 last = entries[-1][0]
-                for entry, envelope in open_all(entries):
+                for entry, envelope in open_all(entries, self._client.keyring):
                     yield entry, envelope

@@ -215,8 +215,12 @@ class Lane:
         if want <= 0:
             return Turn([], [])
         events, overflowing, waits, lingers = results[-1]
+        keyring = self._client.keyring
         return Turn(
-            [Taken(entry.decode(), *counts(state), open_entry(fields)) for entry, state, fields in events],
+            [
+                Taken(entry.decode(), *counts(state), open_entry(fields, keyring))
+                for entry, state, fields in events
+            ],
             [conversation.decode() for conversation in overflowing],
             bool(waits),
             bool(lingers),

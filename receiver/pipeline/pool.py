@@ -238,7 +238,7 @@ def dispatch(config: Settings) -> None:
 
 async def _dispatch(config: Settings) -> None:
     assert config.redis_url is not None
-    client = connect(config.redis_url)
+    client = connect(config.redis_url, keyring=config.keyring)
     dispatcher = Dispatcher(
         client,
         connect_blocking(config.redis_url),

@@ -146,7 +146,7 @@ class Purge:
         total, done, low = int(await self._client.xlen(keys.INBOX)), 0, "-"
         while found := await self._client.xrange(keys.INBOX, min=low, max=removal.last, count=PAGE):
             low = f"({found[-1][0].decode()}"
-            opened = dict(open_all(found))
+            opened = dict(open_all(found, self._client.keyring))
             hits = []
             for raw, fields in found:
                 entry, envelope = raw.decode(), opened.get(raw.decode())

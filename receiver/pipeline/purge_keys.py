@@ -92,7 +92,7 @@ class Keys:
             pipeline.hmget(name, *keys.LETTER)
         hits = []
         for name, values in zip(names, await pipeline.execute(), strict=True):
-            entry, envelope = name.rpartition(":")[2], open_letter(values)
+            entry, envelope = name.rpartition(":")[2], open_letter(values, self._client.keyring)
             if envelope is None:
                 if any(value is not None for value in values) and self._is_doubtful(values):
                     hits.append((entry, ""))
@@ -115,7 +115,7 @@ class Keys:
 
     async def _look_at_copies(self, name: str) -> None:
         found = await self._client.xrange(name)
-        opened = open_all(found)
+        opened = open_all(found, self._client.keyring)
         hits = [entry for entry, envelope in opened if self._removal.names(envelope)]
         self._removal.tally.unreadable += len(found) - len(opened)
         self._removal.tally.found["copies in dead batches"] += len(hits)

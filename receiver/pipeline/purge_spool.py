@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from receiver.errors import ReceiverError
+from receiver.errors import ReceiverError, Unreadable
+from receiver.events.envelope import Envelope
 from receiver.pipeline.removal import Removal
+from receiver.pipeline.sealing import opened
 from receiver.pipeline.spool import FILE, PATIENCE, Spool
 
 PAGE = 200
@@ -26,7 +28,7 @@ def walk(removal: Removal, spool: Spool) -> None:
         total, done, position = spool.count(), 0, 0
         while found := spool.behind(position, PAGE):
             position = found[-1].position
-            hits = [one.position for one in found if removal.names(one.envelope)]
+            hits = [one.position for one in found if removal.names(_opened(removal, one.envelope))]
             removal.tally.found[SPOOL] += len(hits)
             if hits and removal.act:
                 spool.take_out(hits)
@@ -38,6 +40,14 @@ def walk(removal: Removal, spool: Spool) -> None:
     # What is deleted is overwritten (secure_delete), and the log is emptied: else it is still there.
     if not removal.tally.found[SPOOL] or removal.act:
         removal.tally.found[FILES] += _bytes_are_left(removal, spool.path)
+
+
+def _opened(removal: Removal, envelope: Envelope) -> Envelope:
+    """Return the event with a body that can be read; else as it is, and `names` counts it as unreadable."""
+    try:
+        return opened(envelope, removal.client.keyring)
+    except Unreadable:
+        return envelope
 
 
 @contextmanager

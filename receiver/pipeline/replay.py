@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
+from receiver.cipher import is_sealed
 from receiver.errors import ReceiverError
 from receiver.events.envelope import BATCH, Envelope
 from receiver.pipeline import dead_letters, keys
@@ -27,6 +28,7 @@ SKEW = 60_000
 BATCHES = "batches: their events can be replayed, and a dead one retried"
 REPEATS = "repeats of other events"
 REPLAYS = "replays themselves"
+UNREADABLE = "encrypted with a key that isn't here: see `receiver doctor`"
 UNWANTED = "wanted by no handler"
 
 
@@ -106,6 +108,9 @@ class Selection:
         self.skipped.clear()
         table = RoutingTable(self.routes)
         async for envelope, failed in self._found():
+            if is_sealed(envelope.body):
+                self.skipped[UNREADABLE] += 1
+                continue
             names = [route.handler for route in table.find(envelope.category, envelope.body)]
             if failed is not None:
                 names = [name for name in names if name in failed]
@@ -167,7 +172,7 @@ class Selection:
             return
         while found := await self.client.xrange(keys.INBOX, min=low, max=cursor, count=PAGE):
             low = f"({found[-1][0].decode()}"
-            opened = [one for one in open_all(found) if self.wish.matches(one[1])]
+            opened = [one for one in open_all(found, self.client.keyring) if self.wish.matches(one[1])]
             pipeline = self.client.pipeline(transaction=False)
             for entry, _ in opened:
                 pipeline.hexists(keys.event(entry), "repeats")

@@ -77,8 +77,12 @@ class RoutingTable:
         """Read kept routes."""
         return cls(map(Route.from_values, orjson.loads(stored)))
 
-    def find(self, category: str, body: bytes, only: Collection[str] | None = None) -> list[Route]:
-        """Return the routes that want an event of `category` with this body; of a replay, those of `only`."""
+    def find(self, category: str, body: bytes | None, only: Collection[str] | None = None) -> list[Route]:
+        """Return the routes that want an event of `category` with this body; of a replay, those of `only`.
+
+        Where the body can't be read (None), those that would look into it are among them: it isn't lost, and
+        is left to whoever can read it (`attempts.py`).
+        """
         candidates = self._by_category.get(category)
         if candidates is None:
             candidates = tuple(
@@ -90,7 +94,7 @@ class RoutingTable:
                 self._by_category[category] = candidates
         if only is not None:
             candidates = tuple(route for route in candidates if route.handler in only)
-        if not any(route.reads_bodies for route in candidates):
+        if body is None or not any(route.reads_bodies for route in candidates):
             return list(candidates)
         data = parse(body)
         return [route for route in candidates if not route.reads_bodies or route.matches(data)]

@@ -69,8 +69,10 @@ class Runtime:
         self.grace = math.inf
         self.pulse = Pulse()
         self.blocking: redis.Redis = connect_blocking(config.redis_url)
-        self.client = connect_many(config.redis_url)
-        self._lanes = connect_many(config.redis_url)  # attempts must not keep a drain waiting
+        keyring = config.keyring
+        self.client = connect_many(config.redis_url, keyring=keyring)
+        # Attempts must not keep a drain waiting.
+        self._lanes = connect_many(config.redis_url, keyring=keyring)
         self.threads = asyncio.Semaphore(THREADS)
         self.batches: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(BATCHES))
         self.lifespans = Lifespans()

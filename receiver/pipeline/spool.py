@@ -275,12 +275,21 @@ def peek(folder: Path) -> int:
     Raises:
         sqlite3.Error: the file can't be read.
     """
+    rows = ask(folder, _COUNT)
+    return int(rows[0][0]) if rows else 0
+
+
+def ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    """Ask the spool of `folder` without touching it; nothing where there is none.
+
+    Raises:
+        sqlite3.Error: the file can't be read.
+    """
     path = folder / FILE
     if not path.exists():
-        return 0
+        return []
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE)
     try:
-        [(count,)] = database.execute(_COUNT)
-        return int(count)
+        return database.execute(query).fetchall()
     finally:
         database.close()

@@ -24,6 +24,7 @@ from receiver.events.envelope import Envelope
 from receiver.pipeline import room
 from receiver.pipeline.connection import Client
 from receiver.pipeline.emptier import Emptier
+from receiver.pipeline.sealing import sealed
 from receiver.pipeline.spool import CERTAIN, FILE, Spool, may_hold
 from receiver.pipeline.writer import GROUP_BYTES, GROUP_LIMIT, Group, Refused, Unanswered, Writers
 from receiver.seldom import Seldom
@@ -47,7 +48,8 @@ class Storage:
 
     `limit` is the inbox's, in events; `spool_limit` is in bytes; 0 is no limit, and no spool. `client`'s
     own time limit is what an append may take before the spool is used. Processes with the same `folder`
-    share the spool. `full` tells whether Redis was, at the last look.
+    share the spool. `client`'s keyring encrypts bodies before they go anywhere. `full` tells whether
+    Redis was, at the last look.
     """
 
     def __init__(self, client: Client, folder: Path, *, limit: int, spool_limit: int) -> None:
@@ -121,7 +123,7 @@ class Storage:
             NotStored: neither the inbox nor the spool can take it.
         """
         stored: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
-        self._waiting.append((envelope, stored))
+        self._waiting.append((sealed(envelope, self._client.keyring), stored))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit())
         return await stored

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from receiver.cipher import PLAIN
+
 
 class Kept:
-    """The few commands of Redis that the memory of an attempt, and the mailer, call. Nothing expires."""
+    """The few commands of Redis that the memory of an attempt, and the mailer, call. Nothing expires.
+
+    Its bodies are in memory, and not encrypted.
+    """
+
+    keyring = PLAIN
 
     def __init__(self) -> None:
         self.strings: dict[str, bytes] = {}

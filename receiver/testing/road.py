@@ -31,6 +31,7 @@ from receiver.testing.overrides import Options
 from receiver.testing.servers import RunningSandbox, RunningSink, eventually, free_port
 
 ENDS_WITHIN = 20.0
+KEYS = "RECEIVER_ENCRYPTION_KEYS"
 MARK = "receiver-testing:road"
 """The key that says of a Redis database: it is for roads, and each may empty it."""
 
@@ -104,6 +105,8 @@ class Road:
             "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
             **(environment or {}),
         }
+        keys = {name: self._settings[name] for name in [KEYS] if name in self._settings}
+        self._keyring = settings.load(**keys).keyring
 
     def send(self, event: Event | Kind, /, **options: Unpack[Options]) -> str:
         """Send an event as Sendbird does (see `make_event`); return the id that the receiver gave it.
@@ -133,7 +136,7 @@ class Road:
         return {}
 
     async def _history(self, entry: str) -> History:
-        client = connect(self._redis_url)
+        client = connect(self._redis_url, keyring=self._keyring)
         try:
             [history] = await histories.load(client, [entry])
         finally:
