@@ -33,8 +33,8 @@ class Outcome:
 async def rewrite(client: Client, hold: Callable[[], Awaitable[None]]) -> Outcome:
     """Copy the inbox without what was deleted, and have Redis write its files anew.
 
-    `hold` is called now and then. Nothing but the caller may take events from the midst of the inbox
-    meanwhile: the copy may have them already.
+    `hold` is called now and then. No other purge may run meanwhile: the copy may have its events already.
+    (What housekeeping drops may come back likewise, until it looks again.)
     """
     inbox, is_clean = await _copy(client, hold)
     return Outcome(inbox, await _write_files(client), is_clean)
