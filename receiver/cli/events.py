@@ -12,6 +12,7 @@ import typer
 
 from receiver.cli import event_page, failures
 from receiver.cli.output import ERR, OUT, print_json, with_redis
+from receiver.cli.purge import purge
 from receiver.errors import ReceiverError
 from receiver.events.envelope import BATCH, Envelope
 from receiver.pipeline import batches, histories
@@ -43,6 +44,7 @@ def default(
     receiver events                      the latest ones
     receiver events --follow             those that come in from now on
     receiver events show ID              one event: its body, its deliveries, every attempt
+    receiver events purge --user ID      remove what is stored of a person
     """
     if context.invoked_subcommand is None:
         list_(follow=follow, limit=limit, category=category, as_json=as_json)
@@ -78,6 +80,9 @@ def show(
         print_json({**event_page.describe(envelope, history), **more, "body": event_page.body(envelope)})
         return
     event_page.print_event(envelope, history, gathered)
+
+
+events.command("purge")(purge)
 
 
 async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History]]:

@@ -22,7 +22,8 @@ _log = structlog.get_logger("receiver.batches")
 
 
 async def load(client: Client, entry: str, envelope: Envelope) -> Batch[Event] | None:
-    """Return the batch at `entry` with its events, but those that were cancelled; None if none is left.
+    """Return the batch at `entry` with its events, but those that were cancelled, or purged; None if none is
+    left.
 
     Where events have left the inbox, the copies are read that a dead batch keeps, or the letter by which
     an event came back and was gathered.
@@ -45,6 +46,9 @@ async def load(client: Client, entry: str, envelope: Envelope) -> Batch[Event] |
             values = await client.hmget(keys.letter(one), *keys.LETTER)
             if letter := open_letter(values, client.keyring):
                 found[one] = letter
+    wanted = await _kept(client, wanted, found)
+    if not wanted:
+        return None
     if len(found) < len(wanted):
         _log.warning("events of a batch are missing", id=envelope.id, missing=len(wanted) - len(found))
     if not found:
@@ -59,6 +63,16 @@ async def ids(client: Client, envelope: Envelope) -> list[str]:
     wanted = list(Batch(envelope).entries)
     found = await _read(client, keys.batch(envelope.id), wanted) | await _read(client, keys.INBOX, wanted)
     return [found[one].id for one in wanted if one in found]
+
+
+async def _kept(client: Client, wanted: list[str], found: dict[str, Envelope]) -> list[str]:
+    """Return the entries without those that are missing because somebody's data was removed."""
+    missing = [one for one in wanted if one not in found]
+    if not missing:
+        return wanted
+    scores = await client.execute_command("ZMSCORE", keys.PURGED, *missing)
+    purged = {one for one, score in zip(missing, scores, strict=True) if score is not None}
+    return [one for one in wanted if one not in purged]
 
 
 async def _read(client: Client, stream: str, entries: list[str]) -> dict[str, Envelope]:

@@ -50,6 +50,7 @@ if #taken == 1 and not abandon then
   blamed = tonumber(had) == 1 or (not had and redis.call('SISMEMBER', KEYS[4], taken[1]) == 1)
 end
 table.sort(taken, before)
+local returned = {}
 for i = #taken, 1, -1 do
   local entry = taken[i]
 
@@ -75,7 +76,28 @@ for i = #taken, 1, -1 do
   elseif conversation and redis.call('EXISTS', parked) == 1 then
     redis.call('LPUSH', parked, entry)
   else
-    redis.call('LPUSH', KEYS[2], entry)
+    table.insert(returned, 1, entry)
+  end
+end
+
+-- What ran may be younger than what the drain has given back before: a lane's first entry is its oldest,
+-- housekeeping goes by that. A drain has 256 events at the most.
+if #returned > 0 then
+  local first = redis.call('LRANGE', KEYS[2], 0, 255)
+  redis.call('LTRIM', KEYS[2], #first, -1)
+  local merged, i = {}, 1
+  for _, entry in ipairs(first) do
+    while returned[i] and before(returned[i], entry) do
+      merged[#merged + 1] = returned[i]
+      i = i + 1
+    end
+    merged[#merged + 1] = entry
+  end
+  for j = i, #returned do
+    merged[#merged + 1] = returned[j]
+  end
+  for j = #merged, 1, -1 do
+    redis.call('LPUSH', KEYS[2], merged[j])
   end
 end
 redis.call('DEL', KEYS[3])

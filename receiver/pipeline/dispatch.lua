@@ -44,15 +44,22 @@ if ARGV[6] ~= '' then
   end
 end
 
+-- What was purged since the leader has read it goes nowhere.
+local purged = prefix .. 'purged'
+local some_purged = redis.call('EXISTS', purged) == 1
+
 local queues, order = {}, {}
 local events, duplicates = 0, 0
 local i = 7
 while i <= #ARGV do
   local entry, identity, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
-  local first = identity == '' and entry or original(entry, identity, ARGV[i + 2])
+  local is_purged = some_purged and redis.call('ZSCORE', purged, entry)
+  local first = (identity == '' or is_purged) and entry or original(entry, identity, ARGV[i + 2])
   i = i + 4
   events = events + 1
-  if first ~= entry then
+  if is_purged then
+    i = i + n
+  elseif first ~= entry then
     duplicates = duplicates + 1
     redis.call('HSET', prefix .. 'event:' .. entry, 'repeats', first)
     i = i + n

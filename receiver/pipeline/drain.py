@@ -259,16 +259,16 @@ class Drain:
         return operations
 
     def _give_back(self) -> None:
-        """Put what waits and hasn't begun back into the lane."""
+        """Put what waits and hasn't begun back into the lane, in the order of acceptance."""
+        waiting: list[tuple[str, str]] = []
         for conversation in list(self._conversations.values()):
-            if conversation.failed is not None:
-                continue
-            while conversation.waiting:
-                taken = conversation.waiting.pop()
-                self._taken -= 1
-                self._operations.append(lanes.back(taken.entry, conversation.name))
-            if conversation.name not in self._running:
-                self._forget(conversation)
+            if conversation.failed is None:
+                waiting += [(one.entry, conversation.name) for one in conversation.waiting]
+                conversation.waiting.clear()
+                if conversation.name not in self._running:
+                    self._forget(conversation)
+        self._taken -= len(waiting)
+        self._operations += lanes.back(waiting)
         self._ready.clear()
 
     async def _cut_off(self) -> Release:

@@ -1,15 +1,16 @@
 """Housekeeping: finished events leave Redis after the retention time, or when the inbox gets full.
 
-The inbox is trimmed from its old end, never past an event that a lane still holds or that isn't
-dispatched yet. Dead letters have a copy of their own, and keep their history; that of a letter which
-was retried goes when its delivery has ended.
+The inbox is trimmed from its old end, up to the first event that a lane still holds or that isn't
+dispatched yet; behind that one, finished events are dropped one by one (`sweeping.py`). Dead letters have
+a copy of their own, and keep their history; that of a letter which was retried goes when its delivery has
+ended.
 """
 
 from __future__ import annotations
 
 import structlog
 
-from receiver.pipeline import keys, room
+from receiver.pipeline import keys, room, sweeping
 from receiver.pipeline.connection import Client, Script
 
 EVERY = 30.0
@@ -41,6 +42,7 @@ class Housekeeper:
         dropped = 0
         while count := await self._drop(self._retention, PAGE):
             dropped += count
+        dropped += await sweeping.sweep(self._client, self._retention)
         if dropped:
             _log.info("events past their retention were dropped", events=dropped)
         return dropped + await self._shorten()

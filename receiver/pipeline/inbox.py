@@ -60,10 +60,11 @@ def open_letter(values: list[bytes | None], keyring: Keyring) -> Envelope | None
 
 def is_before(one: str, other: str) -> bool:
     """Tell whether the entry `one` was accepted before the entry `other`."""
-    return _order(one) < _order(other)
+    return order(one) < order(other)
 
 
-def _order(entry: str) -> tuple[int, int]:
+def order(entry: str) -> tuple[int, int]:
+    """Return what entries are sorted by."""
     milliseconds, _, number = entry.partition("-")
     return int(milliseconds), int(number)
 
@@ -103,7 +104,7 @@ class Inbox:
     async def is_dispatched(self, entry: str) -> bool:
         """Tell whether the dispatcher has been past `entry`."""
         cursor = await self._client.get(keys.CURSOR)
-        return cursor is not None and _order(cursor.decode()) >= _order(entry)
+        return cursor is not None and order(cursor.decode()) >= order(entry)
 
     async def latest(self, count: int) -> list[tuple[str, Envelope]]:
         """Return the `count` newest events with their entries, newest first."""

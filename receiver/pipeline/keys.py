@@ -43,6 +43,12 @@
 |                                  |        | expires                                                        |
 | receiver:dangerous:<handler>     | string | one of its events has killed a worker lately; expires          |
 | receiver:stats                   | hash   | counters                                                       |
+| receiver:purged                  | zset   | inbox entries of a person whose data was removed → when (ms):  |
+|                                  |        | until no lane can name them any more                           |
+| receiver:purging                 | string | the token of the `receiver events purge` that runs; expires    |
+| receiver:marred                  | string | entries were taken out of the midst of the inbox, so that      |
+|                                  |        | Redis still has their bytes (`rewrite.lua`)                    |
+| receiver:inbox:copy              | stream | the inbox, while it is rewritten                               |
 
 The channel receiver:bell has the names of lanes that were asleep, or lingering, and got events (`bell.py`).
 """
@@ -62,6 +68,10 @@ DEAD = PREFIX + "dead"
 REVIVED = PREFIX + "revived"
 FINISHED = PREFIX + "finished"
 STATS = PREFIX + "stats"
+PURGED = PREFIX + "purged"
+PURGING = PREFIX + "purging"
+MARRED = PREFIX + "marred"
+COPY = INBOX + ":copy"
 
 BLOCKED = 10**15
 """Milliseconds: later than any time, and a sum that a score still holds exactly."""

@@ -22,7 +22,7 @@ from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.deliveries import Attempt, Status, counts
 from receiver.pipeline.finished import Finished, pack
 from receiver.pipeline.gathering import limits
-from receiver.pipeline.inbox import open_entry
+from receiver.pipeline.inbox import open_entry, order
 from receiver.pipeline.routes import handler_of
 
 LEASE_MS = 30_000
@@ -110,9 +110,10 @@ def retry(taken: Taken, attempt: Attempt, conversation: str, wait: float, behind
     )
 
 
-def back(entry: str, conversation: str) -> Operation:
-    """The event was taken but not begun. Give back the last one first."""
-    return ("back", entry, conversation)
+def back(events: Sequence[tuple[str, str]]) -> list[Operation]:
+    """These events, each an entry and its conversation, were taken but not begun: back in their order."""
+    last_first = sorted(events, key=lambda one: order(one[0]), reverse=True)
+    return [("back", entry, conversation) for entry, conversation in last_first]
 
 
 def resume(conversation: str) -> Operation:

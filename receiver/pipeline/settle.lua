@@ -11,6 +11,7 @@
 --       resume  conversation                    its given events are done: it may have more
 --       over    key entry blocked (ms)          the delivery of the key's batch has ended; the key is ''
 --                                               where the batch can't be read any more
+-- What was purged meanwhile is counted as that, and leaves nothing.
 -- Returns 1, or false if the caller no longer owns the lane.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[4] then
@@ -22,7 +23,18 @@ local prefix, lane, handler = ARGV[1], ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local some_suspect = redis.call('EXISTS', KEYS[4]) == 1
+local purged = prefix .. 'purged'
+local some_purged = redis.call('EXISTS', purged) == 1
 local counts = {}
+
+-- Returns whether the entry was purged while it was in the lane (`purge.lua`): then nothing of it is kept.
+local function forgets(entry)
+  if not (some_purged and redis.call('ZSCORE', purged, entry)) then
+    return false
+  end
+  redis.call('UNLINK', prefix .. 'event:' .. entry)
+  return true
+end
 
 -- Returns whether the entry was still taken.
 local function leave(entry)
@@ -41,6 +53,11 @@ local function finish(status, worker, packed, entries)
     redis.call('XADD', KEYS[9], '*', 'handler', handler, 'status', status, 'worker', worker, 'deliveries', packed)
     counts[status] = (counts[status] or 0) + left
   end
+  if some_purged then
+    for _, entry in ipairs(entries) do
+      forgets(entry)
+    end
+  end
 end
 
 local function record(entry, status, attempts, failures, attempt)
@@ -56,6 +73,16 @@ end
 
 local function parked_key(conversation)
   return prefix .. 'lane:' .. lane .. ':parked:' .. conversation
+end
+
+-- An event that was purged leaves the lane; what waits behind it in its conversation may go on.
+local function drop(conversation)
+  counts.purged = (counts.purged or 0) + 1
+  if redis.call('EXISTS', parked_key(conversation)) == 1 then
+    redis.call('ZADD', KEYS[5], 0, conversation)
+  else
+    redis.call('ZREM', KEYS[5], conversation)
+  end
 end
 
 local function read_letter(entry)
@@ -114,7 +141,10 @@ while i <= #ARGV do
     i = i + 5 + n
   elseif operation == 'end' then
     local entry, status = ARGV[i + 1], ARGV[i + 2]
-    if leave(entry) then
+    local left = leave(entry)
+    if left and forgets(entry) then
+      counts.purged = (counts.purged or 0) + 1
+    elseif left then
       record(entry, status, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
       if status == 'dead' then
         redis.call('ZADD', KEYS[7], now, entry .. ' ' .. handler)
@@ -129,7 +159,8 @@ while i <= #ARGV do
     end
     i = i + 6
   elseif operation == 'remember' then
-    if redis.call('SISMEMBER', KEYS[3], ARGV[i + 1]) == 1 then
+    local is_purged = some_purged and redis.call('ZSCORE', purged, ARGV[i + 1])
+    if not is_purged and redis.call('SISMEMBER', KEYS[3], ARGV[i + 1]) == 1 then
       local key = prefix .. 'state:' .. handler .. ':' .. ARGV[i + 2]
       if ARGV[i + 4] == '' then
         redis.call('DEL', key)
@@ -142,11 +173,14 @@ while i <= #ARGV do
     local entry, conversation, n = ARGV[i + 1], ARGV[i + 5], tonumber(ARGV[i + 7])
     local key = parked_key(conversation)
     for behind = i + 7 + n, i + 8, -1 do
-      if leave(ARGV[behind]) then
+      if leave(ARGV[behind]) and not forgets(ARGV[behind]) then
         redis.call('LPUSH', key, ARGV[behind])
       end
     end
-    if leave(entry) then
+    local left = leave(entry)
+    if left and forgets(entry) then
+      drop(conversation)
+    elseif left then
       record(entry, 'retrying', ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
       redis.call('LPUSH', key, entry)
       redis.call('ZADD', KEYS[5], now + tonumber(ARGV[i + 6]), conversation)
@@ -154,7 +188,10 @@ while i <= #ARGV do
     i = i + 8 + n
   elseif operation == 'back' then
     local entry, conversation = ARGV[i + 1], ARGV[i + 2]
-    if redis.call('SREM', KEYS[3], entry) == 1 then
+    local left = redis.call('SREM', KEYS[3], entry) == 1
+    if left and forgets(entry) then
+      drop(conversation)
+    elseif left then
       local score = redis.call('ZSCORE', KEYS[5], conversation)
       if score then
         redis.call('LPUSH', parked_key(conversation), entry)

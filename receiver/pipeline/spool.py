@@ -56,7 +56,7 @@ _FIRST = """
 SELECT position, id, source, category, conversation, identity, received, body,
     iif(position <= mark.last, mark.writer, events.writer),
     iif(position <= mark.last, mark.number, events.number)
-FROM events, mark ORDER BY position LIMIT ?
+FROM events, mark WHERE position > ? ORDER BY position LIMIT ?
 """
 _COUNT = "SELECT ifnull(max(position) - min(position) + 1, 0) FROM events"
 
@@ -142,19 +142,7 @@ class Spool:
         Raises:
             NotStored: the spool has reached its limit, or the disk is full or broken.
         """
-        rows = [
-            (
-                envelope.id,
-                envelope.source,
-                envelope.category,
-                envelope.conversation,
-                envelope.identity,
-                envelope.received,
-                envelope.body,
-                *group,
-            )
-            for envelope in events
-        ]
+        rows = [(*envelope[:7], *group) for envelope in events]  # its fields are the columns, in their order
         try:
             with self._transaction():
                 self._holding[0] = 1
@@ -183,7 +171,7 @@ class Spool:
     def first(self, count: int, size: int) -> list[Spooled]:
         """Return the oldest events that share a group: up to `count`, and `size` bytes of bodies."""
         found: list[Spooled] = []
-        for row in self._database.execute(_FIRST, (count,)):
+        for row in self._database.execute(_FIRST, (0, count)):
             one = _open(row)
             size -= len(one.envelope.body)
             if found and (size < 0 or one.group != found[0].group):
@@ -204,6 +192,20 @@ class Spool:
         with self._transaction():
             self._database.execute("DELETE FROM events WHERE position <= ?", (events[-1].position,))
             self._holding[0] = self._count() > 0
+
+    def behind(self, position: int, count: int) -> list[Spooled]:
+        """Return the oldest `count` events behind `position`, of whichever groups."""
+        return [_open(row) for row in self._database.execute(_FIRST, (position, count))]
+
+    def take_out(self, positions: Sequence[int]) -> None:
+        """Forget events from anywhere in it. (`count` still counts them, until those before have gone.)"""
+        with self._transaction():
+            self._database.executemany("DELETE FROM events WHERE position = ?", [(one,) for one in positions])
+            self._holding[0] = self._count() > 0
+
+    def clear_log(self) -> None:
+        """Empty the write-ahead log, which has what was deleted, unless somebody reads it for long."""
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def shrink(self) -> None:
         """Give back the disk space of what is gone. With another process in it, that is left for later."""

@@ -38,6 +38,8 @@ end
 if first <= 0 then
   return 0
 end
+-- What was purged before the oldest event that is kept: nothing can refer to it any more.
+redis.call('ZREMRANGEBYSCORE', prefix .. 'purged', '-inf', string.format('(%.0f', first))
 
 local found = redis.call('XRANGE', KEYS[1], '-', string.format('(%.0f-%.0f', first, second), 'COUNT', ARGV[3])
 for _, event in ipairs(found) do

@@ -89,6 +89,7 @@ class Model:
     remembered: dict[str, int] = field(default_factory=dict)  # identity → n
     dispatched: int = 0
     gone: int = 0
+    swept: set[int] = field(default_factory=set)  # gone, too, from behind unfinished ones
     leader: Any = None
     published: set[str] = field(default_factory=set)
     states: dict[str, str] = field(default_factory=dict)  # lane → active or resting
@@ -228,11 +229,13 @@ class Model:
                 self.taken[lane], self.suspects[lane] = set(), set()
                 self.states.pop(lane, None)
 
-    def trim(self):
-        """Drop what is finished, from the oldest on; return how many events went."""
-        unfinished = [one.n for waiting in self.pending.values() for one in waiting]
-        before, self.gone = self.gone, max(self.gone, min([self.dispatched - 1, *unfinished]))
-        return self.gone - before
+    def trim(self, left):
+        """Drop what is finished, from the oldest on. Behind the first that isn't, `left` tells what went."""
+        unfinished = {one.n for waiting in self.pending.values() for one in waiting}
+        self.gone = max(self.gone, min([self.dispatched - 1, *unfinished]))
+        self.swept = set(range(self.gone, len(self.events))) - left
+        assert not self.swept & unfinished
+        assert max(self.swept, default=0) < max(1, self.dispatched)
 
 
 @dataclass
@@ -346,7 +349,9 @@ async def look(client, model):
 def check(seen, model):
     """What lies in Redis is what the model says."""
     entries = [event.entry for event in model.events]
-    assert seen.inbox == entries[model.gone :]
+    assert seen.inbox == [
+        entry for n, entry in enumerate(entries) if n >= model.gone and n not in model.swept
+    ]
     assert seen.cursor == (entries[model.dispatched - 1] if model.dispatched else "0-0")
     assert seen.leader == (model.leader and model.leader.token)
     assert not seen.is_endless
@@ -361,7 +366,7 @@ def check(seen, model):
 def _check_deliveries(event, stored, history, model):
     """Each delivery is as it should be, and each of its attempts is on record; a repeat has none."""
     mine = [one for (n, _), one in model.deliveries.items() if n == event.n]
-    if event.n < model.gone:
+    if event.n < model.gone or event.n in model.swept:
         if not any(n == event.n for n, _ in model.dead):
             assert stored == {}
             return

@@ -461,6 +461,37 @@ async def test_a_stopping_drain_hands_back_what_it_has_not_begun(road):
     assert order == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("cut_off", [False, True])
+async def test_a_lane_is_in_order_after_a_stop(road, cut_off):
+    """What a drain gives back stands in the order of acceptance, whatever ran: housekeeping goes by that."""
+    same = [name for name in map(str, range(500)) if lane_of(name) == lane_of("c1")][:3]
+    started, gate = [], asyncio.Event()
+
+    async def handler(event, context):
+        started.append(event.conversation)
+        if event.raw["n"] != 3:
+            await gate.wait()
+
+    on(road, handler, concurrency=2)
+    for n, name in enumerate([same[0], same[1], same[0], same[2], same[1], same[0]]):
+        await road.append(name, n=n)
+    await road.dispatch()
+    queue = keys.lane(lane_of("c1"), "queue")
+    before = await road.client.lrange(queue, 0, -1)
+    drain = road.drain_of(lane_of("c1"))
+    assert await drain.begin()
+    draining = asyncio.create_task(drain.run())
+    while len(started) < 2:
+        await asyncio.sleep(0)
+    road.stopping, road.out_of_time = True, cut_off
+    drain.wake()
+    if not cut_off:
+        gate.set()
+    await draining
+    left = await road.client.lrange(queue, 0, -1)
+    assert left == (before if cut_off else before[2:])
+
+
 async def test_a_full_slice_gives_way(road, monkeypatch):
     """A drain whose slice is over leaves the lane with its events, and the next one goes on in order."""
     order = []

@@ -12,6 +12,7 @@ from receiver.events.envelope import Envelope
 from receiver.pipeline import keys
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.storage import Storage
+from tests.pipeline.collecting import Collecting
 from tests.pipeline.conftest import CATEGORY
 
 ENVELOPE = Envelope("e1", "webhook", CATEGORY, "c1", "", 1, b"{}")
@@ -64,9 +65,9 @@ async def test_nothing_goes_before_it_is_dispatched(handled):
     assert len(await left(handled)) == 1
 
 
-@pytest.mark.parametrize("where", ["queue", "taken", "parked"])
+@pytest.mark.parametrize("where", ["queue", "taken"])
 async def test_nothing_goes_past_an_unfinished_event(handled, where):
-    """An event that a lane holds, wherever in it, keeps itself and all that came later."""
+    """An event that a lane holds, wherever in it, stays, and so does what nobody has handled behind it."""
     await handled.append("done before")
     await handled.dispatch()
     await handled.drain()
@@ -74,8 +75,6 @@ async def test_nothing_goes_past_an_unfinished_event(handled, where):
     for _ in range(3):
         await handled.append("done after")
     await handled.dispatch()
-    if where == "parked":
-        await handled.drain()
     if where == "taken":
         for lane in await handled.lanes():
             drain = handled.drain_of(lane)
@@ -83,6 +82,85 @@ async def test_nothing_goes_past_an_unfinished_event(handled, where):
             await drain._lane.turn([], want=10, share=10, enough=[])
     assert await Housekeeper(handled.client, -1).trim() == 1
     assert len(await left(handled)) == 4
+
+
+async def apart(road):
+    """Let a moment pass: entries of one millisecond are dropped together or not at all."""
+    before = (await road.client.time())[1] // 1000
+    while (await road.client.time())[1] // 1000 == before:
+        pass
+
+
+class TestBehindAnUnfinishedEvent:
+    """What is finished leaves in its time, although something before it has not ended."""
+
+    async def fill(self, road, *bodies, conversation="c"):
+        ids = []
+        for n, body in enumerate(bodies):
+            ids.append(await road.append(f"{conversation}{n}", **body))
+            await apart(road)
+        await road.append("last")
+        await road.dispatch()
+        return ids
+
+    async def test_finished_events_go(self, handled):
+        """An event that waits for long keeps itself, and nothing that came later and is done."""
+        waits, *_, newest = await self.fill(handled, {"later": True}, {}, {"bad": True}, {}, {"later": True})
+        await handled.drain()
+        assert await Housekeeper(handled.client, 3600).trim() == 0
+        assert await Housekeeper(handled.client, -1).trim() == 3
+        assert (await left(handled))[:2] == [waits, newest]
+        assert await handled.client.zcard(keys.DEAD) == 1
+        assert len(await handled.client.keys("receiver:letter:*")) == 1
+        assert len(await handled.client.keys("receiver:event:*")) == 3
+
+    async def test_what_another_handler_waits_for_stays(self, handled):
+        """An event is finished when all of its handlers are."""
+
+        async def other(event, context):
+            context.retry_after(3600)
+
+        handled.handlers.on("*", name="other", retries=5)(other)
+        ids = await self.fill(handled, {"later": True}, {}, {})
+        await handled.drain()
+        assert await Housekeeper(handled.client, -1).trim() == 0
+        assert (await left(handled))[:3] == ids
+
+    async def test_what_is_queued_stays(self, handled):
+        """What nobody has begun stays, also where there is more of it than is looked at."""
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("receiver.pipeline.sweeping.AT_MOST", 2)
+            ids = await self.fill(handled, *[{}] * 6)
+            assert await Housekeeper(handled.client, -1).trim() == 0
+            assert (await left(handled))[:6] == ids
+
+    async def test_more_than_is_looked_at(self, handled):
+        """Behind the last unfinished event of a lane that is looked at, nothing goes."""
+        bodies = [{"later": True}, {}, {"later": True}, {}, {"later": True}, {}]
+        for n, body in enumerate(bodies):
+            await handled.append("same" if body else f"c{n}", **body)
+            await apart(handled)
+        await handled.append("last")
+        await handled.dispatch()
+        await handled.drain()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("receiver.pipeline.sweeping.AT_MOST", 2)
+            assert await Housekeeper(handled.client, -1).trim() == 2
+        assert await Housekeeper(handled.client, -1).trim() == 1
+
+    async def test_what_is_gathered_stays(self, road):
+        """From what is gathered on, and what an unfinished batch holds, nothing goes."""
+        plugin = Collecting(road)
+        plugin.fail = {"ann": 1}
+        for n in range(1, 4):
+            await plugin.send(n, "ann", conversation=f"c{n}")
+            await apart(road)
+        await plugin.send(4, conversation="c4")
+        assert await Housekeeper(road.client, -1).trim() == 0
+        await plugin.digest()
+        assert await Housekeeper(road.client, -1).trim() == 0
+        await plugin.finish()
+        assert plugin.batches == [("ann", [1, 2, 3])]
 
 
 async def test_nothing_goes_past_the_first_that_waits_apart(handled):

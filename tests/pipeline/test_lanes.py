@@ -204,7 +204,7 @@ async def test_every_turn_renews_the_lease(road, lane):
 async def test_what_is_given_back_goes_before_what_was_parked(road, lane):
     """Events that are given back unbegun are the first to be taken again, parked ones behind them."""
     given, _ = await take(lane, share=4)
-    hand_back = [lanes.back(entry, "c1") for entry in reversed(given)]
+    hand_back = lanes.back([(entry, "c1") for entry in given])
     await lane.turn(hand_back, want=0, share=4, enough=[])
     assert (await lane.release(give_way=True)).state == "more"
     heir = Lane(road.client, LANE)

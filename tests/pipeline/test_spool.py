@@ -52,6 +52,35 @@ def test_removed_events_are_gone(tmp_path):
     assert spool.size < 64 * 1024
 
 
+def test_an_emptied_spool_has_no_bytes_of_it(tmp_path):
+    """What was in it is neither in the file nor in its log, also with another process in it."""
+    spool, other = Spool(tmp_path, limit=LIMIT), Spool(tmp_path, limit=LIMIT)
+    spool.add([envelope(b"secret words " * 500) for _ in range(20)])
+    assert other.count() == 20
+    assert any(b"secret words" in file.read_bytes() for file in tmp_path.glob("events.spool*"))
+    spool.remove(spool.first(100, SIZE))
+    spool.shrink()
+    assert not any(b"secret words" in file.read_bytes() for file in tmp_path.glob("events.spool*"))
+    spool.close()
+    other.close()
+
+
+def test_events_are_taken_out_from_anywhere(tmp_path):
+    """Events go from the midst of it, whatever group they came in, and the others stay in their order."""
+    spool = Spool(tmp_path, limit=LIMIT)
+    events = [envelope() for _ in range(6)]
+    spool.add(events[:3])
+    spool.add(events[3:], Group("w", 7))
+    found = spool.behind(1, 3)
+    assert [one.envelope for one in found] == events[1:4]
+    spool.take_out([one.position for one in found])
+    assert [one.envelope for one in spool.behind(0, 10)] == [events[0], *events[4:]]
+    spool.remove(spool.first(10, SIZE))
+    assert ids(spool) == [one.id for one in events[4:]]
+    spool.take_out([one.position for one in spool.behind(0, 10)])
+    assert not spool.holds
+
+
 def test_marks_are_kept(tmp_path):
     """The oldest events can be marked with the group in which they go to Redis."""
     spool = Spool(tmp_path, limit=LIMIT)

@@ -27,7 +27,7 @@ async def check(client: Client, blocking: redis.Redis, limit: int) -> list[Findi
         await _inbox(client, limit),
         await _dispatcher(client, now),
         *await _lanes(client, blocking, now),
-        await _letters(client),
+        await _letters(client, now),
     ]
 
 
@@ -80,12 +80,13 @@ async def _lanes(client: Client, blocking: redis.Redis, now: int) -> list[Findin
     return findings
 
 
-async def _letters(client: Client) -> Finding:
-    names = await client.zrange(keys.DEAD, 0, 9999)
-    if not names:
+async def _letters(client: Client, now: int) -> Finding:
+    found = await client.zrange(keys.DEAD, 0, 9999, withscores=True)
+    if not found:
         return ok("Dead letters", "none")
+    names, oldest = [name for name, _ in found], int(found[0][1])
     count = await dead_letters.count(client)
     by_handler = Counter(name.decode().partition(" ")[2] for name in names)
     said = ", ".join(f"{handler} {number}" for handler, number in by_handler.most_common(NAMED))
     do = "receiver dead-letters list; then retry or discard them."
-    return warn("Dead letters", f"{count}: {said}", do)
+    return warn("Dead letters", f"{count}, the oldest for {ago(now - oldest)}: {said}", do)
