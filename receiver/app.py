@@ -151,6 +151,7 @@ def create(config: Settings | None = None) -> Front:
     """
     if config is None:
         config = settings.load()
+        logs.guard()
         logs.configure(config.log_format)
         garbage.settle()
     receiver = Receiver(config)

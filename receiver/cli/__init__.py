@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from receiver import logs, redaction
 from receiver.errors import ReceiverError
 
 VERBS = {
@@ -68,10 +69,17 @@ def main() -> None:
     """Run the command line. Exit codes: 0, 1 (it failed), 2 (wrong usage)."""
     wanted = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
     verbs = (wanted,) if wanted in VERBS else tuple(VERBS)  # one verb's modules load faster than all
+    with logs.guarded():
+        _run(verbs)
+
+
+def _run(verbs: tuple[str, ...]) -> None:
     try:
         build(verbs)()
     except ReceiverError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        Console(stderr=True).print(
+            f"[bold red]Error:[/bold red] {escape(redaction.clean(str(error)))}", soft_wrap=True
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
