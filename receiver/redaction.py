@@ -89,9 +89,7 @@ def forms(secret: str) -> set[str]:
     data = secret.encode("utf-8", "surrogatepass")
     plain = {secret, repr(secret)[1:-1], repr(data)[2:-1], html.escape(secret)}
     plain |= {quote(data, safe=""), quote(data), quote_plus(data), data.hex()}
-    escaped = {
-        json.dumps(one, ensure_ascii=ascii_only)[1:-1] for one in plain for ascii_only in (True, False)
-    }
+    escaped = {json.dumps(one, ensure_ascii=only)[1:-1] for one in plain for only in (True, False)}
     return {one for one in (*plain, *escaped, *_in_base64(data)) if len(one) >= SHORTEST}
 
 
@@ -121,6 +119,9 @@ def learn(*secrets: str, looked_up: bool = False) -> None:
 
 def learn_from_url(url: str) -> None:
     """Keep a URL's password out, in the form that it has in the URL, too."""
+    if "://" not in url:
+        return
+    url = str.__str__(url)
     with_password = [url.partition("://")[2].rpartition("@")[0].partition(":")[2]]
     try:
         parts = urlsplit(url)
@@ -151,7 +152,7 @@ def clean(text: str, also: Iterable[str] = ()) -> str:
 
 
 def clean_values(value: Any) -> Any:
-    """Return data (dicts, lists, texts) with every text cleaned, and what stands under a secret's name masked."""
+    """Return data (dicts, lists, texts) with every text cleaned, and what has a secret's name masked."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
@@ -186,7 +187,7 @@ class SecretUrl(str):
 
     def __str__(self) -> str:
         """Return it as it may be shown."""
-        return masked(str.__add__(self, ""))
+        return masked(self)
 
     def __repr__(self) -> str:
         """Return it as it may be shown."""

@@ -135,20 +135,19 @@ def _learn(value: object) -> None:
     elif isinstance(value, list | tuple | set | frozenset):
         for one in value:
             _learn(one)
-    elif value is not None and "://" in (
-        shown := str.__str__(value) if isinstance(value, str) else str(value)
-    ):
-        redaction.learn_from_url(shown)
+    elif isinstance(value, str):
+        redaction.learn_from_url(value)
+    elif value is not None:
+        redaction.learn_from_url(str(value))  # pydantic has types of its own for addresses
 
 
 def _learn_text(secret: str) -> None:
     redaction.learn(secret)
-    if "://" in secret:  # such as a database's address
-        redaction.learn_from_url(secret)
+    redaction.learn_from_url(secret)  # it may be a database's address
 
 
 def _learn_unread(settings: type[BaseSettings], overrides: dict[str, Any]) -> None:
-    """Learn secrets from settings that are wrong, as they stand there: what is said of them may quote them."""
+    """Learn the secrets in settings that are wrong: what is said of them may quote them."""
     environment = {name.upper(): value for name, value in os.environ.items()}
     for field_name, field in settings.model_fields.items():
         name = name_of(settings, field_name)

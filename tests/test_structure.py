@@ -18,8 +18,10 @@ FACE = "receiver"
 
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
-    ("errors", "effects", "children", "private", "seldom", "garbage", "protocol", "mail_address", "smtp_url")
-    + ("redaction",),
+    (
+        *("errors", "effects", "children", "private", "seldom", "garbage", "protocol", "mail_address"),
+        *("smtp_url", "redaction"),
+    ),
     ("setting_types", "setting_sources"),
     ("setting_names",),
     ("settings", "logs", "metrics", "signature", "calls", "body", "embedded"),

@@ -77,9 +77,8 @@ def _run(verbs: tuple[str, ...]) -> None:
     try:
         build(verbs)()
     except ReceiverError as error:
-        Console(stderr=True).print(
-            f"[bold red]Error:[/bold red] {escape(redaction.clean(str(error)))}", soft_wrap=True
-        )
+        said = escape(redaction.clean(str(error)))
+        Console(stderr=True).print(f"[bold red]Error:[/bold red] {said}", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

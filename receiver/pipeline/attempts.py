@@ -18,6 +18,7 @@ from receiver.context import BotReplies, Context
 from receiver.errors import MailUnavailable, Permanent, Retry, SendbirdUnavailable
 from receiver.events import Batch, BotMessage, Event, MessageSent
 from receiver.events.catalogue import open_event
+from receiver.events.masked import masked_body, written_in
 from receiver.pipeline import batches
 from receiver.pipeline.deliveries import Attempt, Outcome, Status
 from receiver.pipeline.finished import Finished
@@ -27,6 +28,7 @@ from receiver.pipeline.memory import Memory
 from receiver.pipeline.runs import Run, StillRuns
 from receiver.pipeline.surroundings import AttemptSurroundings
 from receiver.plugins import Handler
+from receiver.redaction import clean
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 600.0
@@ -108,9 +110,9 @@ class Attempts:
         took = time.perf_counter() - began
         if limited.expired:
             error = StillRuns() if limited.runs else limited.error or TimeoutError()
-            return self._failed(taken, error, took, expired=True)
+            return self._failed(taken, one, error, took, expired=True)
         if limited.error is not None:
-            return self._failed(taken, limited.error, took)
+            return self._failed(taken, one, limited.error, took)
         status: Status = "skipped" if one.skipped else "done"
         if taken.attempts == 0 and self._handler.window is None:
             ended = Finished(
@@ -153,18 +155,21 @@ class Attempts:
             strays.add(one)
             one.when_ended(lambda: loop.call_soon_threadsafe(strays.discard, one))
 
-    def _failed(self, taken: Taken, error: BaseException, took: float, *, expired: bool = False) -> Verdict:
+    def _failed(
+        self, taken: Taken, one: Run, error: BaseException, took: float, *, expired: bool = False
+    ) -> Verdict:
         handler = self._handler
+        quoted = _written(one, taken)
         if expired:
             said = f"no end within {handler.timeout:g} s"
             if isinstance(error, StillRuns):
                 said += ", nor when it was cancelled"
             attempt = self._attempt(taken, "timed out", took=took, error=said)
         elif isinstance(error, Retry):
-            attempt = self._attempt(taken, "asked to wait", took=took, error=str(error))
+            attempt = self._attempt(taken, "asked to wait", took=took, error=clean(str(error), quoted))
         else:
-            frames = "".join(traceback.format_exception(error))
-            said = f"{type(error).__name__}: {error}"
+            frames = clean("".join(traceback.format_exception(error)), quoted)
+            said = clean(f"{type(error).__name__}: {error}", quoted)
             attempt = self._attempt(taken, "failed", took=took, error=said, frames=frames)
         assert taken.envelope is not None
         about = {"handler": handler.name, "id": taken.envelope.id, "attempt": attempt.number}
@@ -237,6 +242,16 @@ class Attempts:
             memory=memory,
             bot=replies,
         )
+
+
+def _written(one: Run, taken: Taken) -> list[str]:
+    """Return what people wrote in the event, or in a batch's events: no stored error repeats it."""
+    if one.context is not None:
+        event = one.context.event
+        events = event.events if isinstance(event, Batch) else (event,)
+        return [text for event in events for text in written_in(event.raw)]
+    assert taken.envelope is not None
+    return list(written_in(masked_body(taken.envelope.body)))
 
 
 def _place(error: BaseException) -> str | None:

@@ -6,6 +6,7 @@ import httpx
 
 from receiver.cli.checks.finding import Finding, fail, ok, warn
 from receiver.errors import SendbirdError, SendbirdRefused
+from receiver.redaction import clean
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
@@ -24,10 +25,10 @@ async def check_api(config: Settings) -> Finding:
                 break
     except SendbirdRefused as error:
         do = "Is SENDBIRD_API_TOKEN a token of the application SENDBIRD_APP_ID?"
-        return fail("Sendbird's API", _without(token, str(error)), do)
+        return fail("Sendbird's API", clean(str(error)), do)
     except SendbirdError as error:
         do = "Look at SENDBIRD_API_URL or SENDBIRD_APP_ID, and at the way out of this machine."
-        return fail("Sendbird's API", _without(token, str(error)), do)
+        return fail("Sendbird's API", clean(str(error)), do)
     return ok("Sendbird's API", "answers, with this token")
 
 
@@ -48,7 +49,3 @@ async def check_receiver(url: str) -> Finding:
     if told.get("inbox") != "ok":
         return warn("Receiver", f"events go to the spool: {told.get('inbox')}", "See what Redis has, above.")
     return ok("Receiver", f"{asked}: ready")
-
-
-def _without(secret: str, text: str) -> str:
-    return text.replace(secret, "***")
