@@ -90,7 +90,8 @@ def forms(secret: str) -> set[str]:
     plain = {secret, repr(secret)[1:-1], repr(data)[2:-1], html.escape(secret)}
     plain |= {quote(data, safe=""), quote(data), quote_plus(data), data.hex()}
     escaped = {json.dumps(one, ensure_ascii=only)[1:-1] for one in plain for only in (True, False)}
-    return {one for one in (*plain, *escaped, *_in_base64(data)) if len(one) >= SHORTEST}
+    twice = {one.replace("\\", "\\" * times) for one in escaped for times in (2, 4)}  # quoted when quoted
+    return {one for one in (*plain, *escaped, *twice, *_in_base64(data)) if len(one) >= SHORTEST}
 
 
 def _in_base64(data: bytes) -> Iterator[str]:

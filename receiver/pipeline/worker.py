@@ -29,6 +29,7 @@ from receiver.pipeline.lanes import Suspects
 from receiver.pipeline.pulse import Pulse
 from receiver.pipeline.routes import queue_of
 from receiver.pipeline.runtime import Runtime
+from receiver.redaction import clean
 
 WORKER_TTL = 60
 """Seconds after which RQ takes a silent worker for dead."""
@@ -132,6 +133,10 @@ class LaneWorker(SimpleWorker):
             process: Any = self.scheduler._process
             if process is None or not process.is_alive():
                 self.scheduler.acquire_locks(auto_start=True)  # type: ignore[no-untyped-call] # as above
+
+    def handle_job_failure(self, *args: Any, exc_string: str = "", **kwargs: Any) -> None:
+        """Have RQ keep no secret of ours with a drain that failed."""
+        super().handle_job_failure(*args, exc_string=clean(exc_string), **kwargs)
 
     def subscribe(self) -> None:
         """Start RQ's thread for commands without giving it our signals."""
