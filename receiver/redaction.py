@@ -15,7 +15,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -76,8 +77,7 @@ class Redactor:
         else:
             self._lasting |= new
         # A secret may be part of another one's form: the long ones go first.
-        found = {form for one in (*self._lasting, *self._looked_up) for form in forms(one)}
-        self._forms = sorted(found, key=len, reverse=True)
+        self._forms = all_forms((*self._lasting, *self._looked_up))
 
     def without_known(self, text: str) -> str:
         """Return a text without the secrets that are known."""
@@ -138,15 +138,25 @@ def without_known(text: str) -> str:
     return _known.without_known(text)
 
 
+def all_forms(texts: Iterable[str]) -> list[str]:
+    """Return the forms in which any of `texts` may be quoted, the long ones first; short texts have none."""
+    found = {form for one in set(texts) if len(one) >= SHORTEST for form in forms(one)}
+    return sorted(found, key=len, reverse=True)
+
+
+private: ContextVar[Callable[[], list[str]] | None] = ContextVar("private", default=None)
+"""Gives the forms (`all_forms`) of what people wrote in the event that is handled here."""
+
+
 def clean(text: str, also: Iterable[str] = ()) -> str:
     """Return a text as it may be logged, stored or shown: without secrets, known or recognisable.
 
-    `also` are texts that aren't to be quoted in it either; short ones (under 8 characters) are left.
+    While an event is handled, what people wrote in it is taken out, too, as `private` says. `also` are more
+    such forms.
     """
-    text = _known.without_known(text)
-    for one in also:
-        if len(one) >= SHORTEST:
-            text = _without(text, sorted(forms(one), key=len, reverse=True))
+    text = _without(_known.without_known(text), also)
+    if (here := private.get()) is not None:
+        text = _without(text, here())
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

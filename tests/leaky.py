@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import os
+import sys
 import threading
 from urllib.parse import quote
 
@@ -41,7 +42,7 @@ def leak(secrets, text):
     lines = list(quoted(secrets))
     structlog.get_logger("leaky").warning("leaks", lines=lines, one=" ".join(lines), inner={"k": secrets[0]})
     logging.getLogger("a.library").error("leaks %s of %r", lines, secrets[0].encode())
-    print("leaks", *lines, flush=True)
+    sys.stdout.write(f"leaks {lines}\n")
     for level in secrets:
         logging.getLogger("a.library").warning(level)
     thread = threading.Thread(target=fail, args=(f"{lines} {text}",), name="leaking")

@@ -18,7 +18,6 @@ from receiver.context import BotReplies, Context
 from receiver.errors import MailUnavailable, Permanent, Retry, SendbirdUnavailable
 from receiver.events import Batch, BotMessage, Event, MessageSent
 from receiver.events.catalogue import open_event
-from receiver.events.masked import masked_body, written_in
 from receiver.pipeline import batches
 from receiver.pipeline.deliveries import Attempt, Outcome, Status
 from receiver.pipeline.finished import Finished
@@ -28,7 +27,7 @@ from receiver.pipeline.memory import Memory
 from receiver.pipeline.runs import Run, StillRuns
 from receiver.pipeline.surroundings import AttemptSurroundings
 from receiver.plugins import Handler
-from receiver.redaction import clean
+from receiver.redaction import clean, private
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 600.0
@@ -127,6 +126,8 @@ class Attempts:
         assert taken.envelope is not None
         event = open_event(taken.envelope)
         self._mark(event)
+        one.event = event
+        private.set(one.written)
         one.memory = memory = self._memory(taken, event, unsaved)
         if handler.where is not None and not handler.where(event):
             one.skipped = True
@@ -136,7 +137,7 @@ class Attempts:
             if batch is None:
                 one.skipped = True
                 return
-            event = batch
+            one.event = event = batch
         if handler.plugin is not None:
             await self._around.lifespans.start(handler.plugin)
         one.context = self._context(event, taken, memory)
@@ -159,7 +160,7 @@ class Attempts:
         self, taken: Taken, one: Run, error: BaseException, took: float, *, expired: bool = False
     ) -> Verdict:
         handler = self._handler
-        quoted = _written(one, taken)
+        quoted = one.written()
         if expired:
             said = f"no end within {handler.timeout:g} s"
             if isinstance(error, StillRuns):
@@ -242,16 +243,6 @@ class Attempts:
             memory=memory,
             bot=replies,
         )
-
-
-def _written(one: Run, taken: Taken) -> list[str]:
-    """Return what people wrote in the event, or in a batch's events: no stored error repeats it."""
-    if one.context is not None:
-        event = one.context.event
-        events = event.events if isinstance(event, Batch) else (event,)
-        return [text for event in events for text in written_in(event.raw)]
-    assert taken.envelope is not None
-    return list(written_in(masked_body(taken.envelope.body)))
 
 
 def _place(error: BaseException) -> str | None:
