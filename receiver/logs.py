@@ -117,6 +117,16 @@ class Guarded(io.TextIOBase):
         self.behind.write(redaction.without_known(text))
         return len(text)
 
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # typeshed has an attribute, which io has not
+        """The encoding of the stream behind it."""
+        return self.behind.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override] # likewise
+        """What becomes of characters that the encoding doesn't have."""
+        return self.behind.errors
+
     def flush(self) -> None:
         """Hand on what is buffered."""
         self.behind.flush()

@@ -23,6 +23,8 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 MASK = "***"
 SHORTEST = 8
 """Characters. What is shorter may be part of any word: it is found by what stands before it only."""
+QUOTED = 2
+"""Times that a secret may be escaped: an error quotes a JSON text, and is itself quoted by a log line."""
 MOST_LOOKED_UP = 1000
 """Secrets that don't stand in settings (bots' tokens) and are remembered, the latest ones."""
 
@@ -30,7 +32,7 @@ _NAMES = (
     r"api[-_]token|x-(?:sendbird-|desk-)?signature|(?:proxy-)?authorization|set-cookie|cookie"
     r"|bot_token|access_token|session_token|encryption_keys?|webhook_secret"
 )
-_SEPARATOR = r"""(?:["'\\]*\s*[:=]|["'\\]+\s*,)\s*(?:b(?=["']))?["'\\]*"""
+_SEPARATOR = r"""(?:["'\\]*\s*[:=]|["'\\]+\s*,)(?>\s*(?:b(?=["']))?["'\\]*)"""
 _KEY = re.compile(rf"(?i)(?:{_NAMES})")
 _PATTERNS = [
     (re.compile(pattern), replacement)
@@ -63,7 +65,7 @@ class Redactor:
     def __init__(self) -> None:
         self._lasting: set[str] = set()
         self._looked_up: dict[str, None] = {}
-        self._forms: list[str] = []
+        self._forms: list[str] | None = []
 
     def learn(self, secrets: Iterable[str], *, looked_up: bool = False) -> None:
         """Keep these secrets out from now on; of those that were `looked_up`, the latest ones."""
@@ -76,22 +78,34 @@ class Redactor:
                 del self._looked_up[next(iter(self._looked_up))]
         else:
             self._lasting |= new
-        # A secret may be part of another one's form: the long ones go first.
-        self._forms = all_forms((*self._lasting, *self._looked_up))
+        self._forms = None  # they are made when something is written
 
     def without_known(self, text: str) -> str:
         """Return a text without the secrets that are known."""
-        return _without(text, self._forms)
+        found = self._forms
+        if found is None:
+            found = self._forms = all_forms((*self._lasting, *self._looked_up))
+        return _without(text, found)
 
 
-def forms(secret: str) -> set[str]:
+def forms(secret: str) -> frozenset[str]:
     """Return the forms in which a text may quote a secret."""
     data = secret.encode("utf-8", "surrogatepass")
-    plain = {secret, repr(secret)[1:-1], repr(data)[2:-1], html.escape(secret)}
-    plain |= {quote(data, safe=""), quote(data), quote_plus(data), data.hex()}
-    escaped = {json.dumps(one, ensure_ascii=only)[1:-1] for one in plain for only in (True, False)}
-    twice = {one.replace("\\", "\\" * times) for one in escaped for times in (2, 4)}  # quoted when quoted
-    return {one for one in (*plain, *escaped, *twice, *_in_base64(data)) if len(one) >= SHORTEST}
+    found = {secret, repr(data)[2:-1], html.escape(secret), data.hex()}
+    found |= {quote(data, safe=""), quote(data), quote_plus(data)}
+    for _ in range(QUOTED):
+        found |= {escaped for one in found for escaped in _escaped(one)}
+    return frozenset(one for one in (*found, *_in_base64(data)) if len(one) >= SHORTEST)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """Give a text as JSON and Python show it between quotes, of either kind."""
+    if text.isalnum() and text.isascii():
+        return
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield repr(f'"{text}')[2:-1]
+    yield repr(text)[1:-1].replace("\\'", "'")
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
