@@ -71,15 +71,19 @@ async def on_message(event: MessageSent, context):
     task = asyncio.create_task(fail_alone(event.text))
     await asyncio.wait([task])
     del task
-    mine = [handlers.settings.key.get_secret_value()]
+    raise_in_turn(event, [handlers.settings.key.get_secret_value(), *SECRETS])
+
+
+def raise_in_turn(event, secrets):
+    """Raise an error that has another one for its cause, and quotes what it should not."""
     try:
         raise RuntimeError(f"{event.raw} {event.text}")
     except RuntimeError as error:
-        raise leak(SECRETS + mine, "nothing") from error
+        raise leak(secrets, event.text) from error
 
 
 @bot.message()
 async def on_bot_message(event, context):
     """Leak the bot's own token, which the API tells, and what was written."""
     token = (await context.sendbird.get_bot(event.bot.userid)).token
-    raise leak([token, *SECRETS], "nothing") from RuntimeError(f"{event.raw} {event.text}")
+    raise_in_turn(event, [token, *SECRETS])

@@ -12,7 +12,7 @@ import httpx
 import typer
 from rich.progress import Progress
 
-from receiver import samples, settings
+from receiver import redaction, samples, settings
 from receiver.cli import addressee, beside, ports, sample_list
 from receiver.cli.changes import Change, check, parse
 from receiver.cli.output import ERR
@@ -124,6 +124,7 @@ def trigger(
         return
     if category is None:
         raise typer.BadParameter("name a category, or see them all with --list.", param_hint="CATEGORY")
+    redaction.learn(token or "", bot_token or "")
     sample = _find(category, type_ and type_.upper(), case)
     wanted: list[Change] = [("channel.channel_url", channel)] if channel else _sandbox_channel(sample)
     if category.startswith("bot_"):
