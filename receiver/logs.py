@@ -76,10 +76,8 @@ def configure(form: str = "auto", *, level: int = logging.INFO) -> None:
 
 def _clean(logger: Any, method: str, event: EventDict) -> EventDict:
     """Take secrets out of what a line carries; what is no text is turned into one by the renderer."""
-    return {
-        name: value if name == "exc_info" else redaction.clean_values({name: value})[name]
-        for name, value in event.items()
-    }
+    exception = {name: event.pop(name) for name in ("exc_info",) if name in event}
+    return {**redaction.clean_values(event), **exception}
 
 
 def _clean_line(logger: Any, method: str, line: str) -> str:

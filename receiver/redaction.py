@@ -57,6 +57,11 @@ _PATTERNS = [
         (r"(Command # \d+ \(\w+)\b.{0,400}?(\) of pipeline)", rf"\1 {MASK}\2"),
     )
 ]
+_HINTS = (
+    *("token", "signature", "authorization", "cookie", "encryption_key", "secret", "password", "://"),
+    *("/sendbird/webhook/", "input_value=", "args beginning with:", "command #"),
+)
+"""One of these is in any text that a pattern matches, in small letters."""
 
 
 class Redactor:
@@ -171,23 +176,48 @@ def clean(text: str, also: Iterable[str] = ()) -> str:
     text = _without(_known.without_known(text), also)
     if (here := private.get()) is not None:
         text = _without(text, here())
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
+    if _may_match(text):
+        for pattern, replacement in _PATTERNS:
+            text = pattern.sub(replacement, text)
     return text
 
 
 def clean_values(value: Any) -> Any:
     """Return data (dicts, lists, texts) with every text cleaned, and what has a secret's name masked."""
+    together = "\n".join(_texts(value))  # one look at all of it: nearly always there is nothing
+    if not _may_match(together) and clean(together) == together:
+        return value
+    return _clean_each(value)
+
+
+def _clean_each(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
         return {
-            clean(key) if isinstance(key, str) else key: MASK if _is_named(key, one) else clean_values(one)
+            clean(key) if isinstance(key, str) else key: MASK if _is_named(key, one) else _clean_each(one)
             for key, one in value.items()
         }
     if isinstance(value, list | tuple):
-        return [clean_values(one) for one in value]
+        return [_clean_each(one) for one in value]
     return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _texts(key)
+            yield from _texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
+
+
+def _may_match(text: str) -> bool:
+    lowered = text.lower()
+    return any(hint in lowered for hint in _HINTS)
 
 
 def _is_named(key: object, value: object) -> bool:

@@ -189,3 +189,9 @@ def test_a_text_that_was_made_to_be_slow(text):
     began = time.process_time()
     clean(text)
     assert time.process_time() - began < 20  # what is quadratic takes minutes
+
+
+@pytest.mark.parametrize("text", RECOGNISED)
+def test_every_pattern_has_its_hint(text):
+    """What is looked for in a text first is in every text that a pattern matches, in whatever letters."""
+    assert redaction._may_match(text.upper())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from importlib import import_module
 from typing import Annotated
 
@@ -79,6 +80,9 @@ def _run(verbs: tuple[str, ...]) -> None:
     except ReceiverError as error:
         said = escape(redaction.clean(str(error)))
         Console(stderr=True).print(f"[bold red]Error:[/bold red] {said}", soft_wrap=True)
+        sys.exit(1)
+    except Exception:  # a defect of ours; what is told of it may quote anything
+        sys.stderr.write(redaction.clean(traceback.format_exc()))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
