@@ -169,6 +169,19 @@ class Place:
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         self.keep(f"receiver {' '.join(arguments)} {' '.join(changes)}", done.stdout + done.stderr)
 
+    def keep_pages(self):
+        """Keep the sandbox's pages, and what they show: the log of what was delivered, among other things."""
+        self.sandbox.say("ada", TEXT)
+        shown = self.sandbox.url + "/page/state"
+        wait_for(
+            lambda: "bot_message_notification" in httpx.get(shown, trust_env=False).text,
+            what="the bot's callback",
+        )
+        for path in ("/", "/mail", "/mail.json", "/page/state"):
+            self.keep(
+                f"sandbox {path}", httpx.get(self.sandbox.url + path, trust_env=False).text, with_text=True
+            )
+
     def keep(self, name, text, *, with_text=False):
         """Keep a text for the search, and return it; `with_text`: it may show what people wrote."""
         self.seen.append(Seen(name, text, with_text))
@@ -235,6 +248,7 @@ def test_nothing_secret_gets_out(place):
     how = {"bot_callback_url": f"{place.url}/sendbird/bot", "is_privacy_mode": False}
     looked_up = place.sandbox.call("POST", "/bots", bot | how)["bot"]["bot_token"]
     place.planted["a token that the API told"] = looked_up
+    place.sandbox.call("POST", "/bots/finder/channels", {"channel_urls": ["sandbox_team"]})
 
     serve = place.start("serve", "serve", "--port", str(place.port), RECEIVER_LOG_FORMAT="json")
     some, others = ("--handlers", "leaky.on_message"), ("--handlers", "leaky.finder")
@@ -309,7 +323,7 @@ def test_nothing_secret_gets_out(place):
     headers = {"authorization": f"Bearer {place.metrics}"}
     page = httpx.get(f"{place.url}/metrics", headers=headers, trust_env=False)
     assert "leaky.on_message" in place.keep("metrics", page.text)
-    place.keep("the sandbox's page", httpx.get(place.sandbox.url, trust_env=False).text)
+    place.keep_pages()
     assert "leaky.on_message" in place.keep("Redis without bodies", redis_without_bodies(client))
 
     # Redis is lost.
