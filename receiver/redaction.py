@@ -23,6 +23,8 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 MASK = "***"
 SHORTEST = 8
 """Characters. What is shorter may be part of any word: it is found by what stands before it only."""
+LONGEST = 20_000
+"""Characters. What is longer is found as it is, or escaped once: each form takes time and memory."""
 QUOTED = 2
 """Times that a secret may be escaped: an error quotes a JSON text, and is itself quoted by a log line."""
 MOST_LOOKED_UP = 1000
@@ -70,7 +72,8 @@ class Redactor:
     def __init__(self) -> None:
         self._lasting: set[str] = set()
         self._looked_up: dict[str, None] = {}
-        self._forms: list[str] | None = []
+        self._forms: list[str] = []
+        self._learned = self._made = 0
 
     def learn(self, secrets: Iterable[str], *, looked_up: bool = False) -> None:
         """Keep these secrets out from now on; of those that were `looked_up`, the latest ones."""
@@ -83,18 +86,20 @@ class Redactor:
                 del self._looked_up[next(iter(self._looked_up))]
         else:
             self._lasting |= new
-        self._forms = None  # they are made when something is written
+        self._learned += 1  # the forms are made when something is written
 
     def without_known(self, text: str) -> str:
         """Return a text without the secrets that are known."""
-        found = self._forms
-        if found is None:
-            found = self._forms = all_forms((*self._lasting, *self._looked_up))
-        return _without(text, found)
+        if self._made != (learned := self._learned):  # another thread may learn one more meanwhile
+            self._forms = all_forms((*self._lasting, *self._looked_up))
+            self._made = learned
+        return _without(text, self._forms)
 
 
 def forms(secret: str) -> frozenset[str]:
     """Return the forms in which a text may quote a secret."""
+    if len(secret) > LONGEST:
+        return frozenset({secret, *_escaped(secret)})
     data = secret.encode("utf-8", "surrogatepass")
     found = {secret, repr(data)[2:-1], html.escape(secret), data.hex()}
     found |= {quote(data, safe=""), quote(data), quote_plus(data)}

@@ -195,3 +195,11 @@ def test_a_text_that_was_made_to_be_slow(text):
 def test_every_pattern_has_its_hint(text):
     """What is looked for in a text first is in every text that a pattern matches, in whatever letters."""
     assert redaction._may_match(text.upper())
+
+
+def test_a_text_that_is_very_long():
+    """A very long text is found as it is, and escaped once; it doesn't take all the forms' memory."""
+    text = "ü'\"\\ a" * 20_000
+    here = redaction.all_forms([text])
+    assert len(here) < 8
+    assert clean(f"<{text}><{json.dumps(text)}>", here) == f'<{MASK}><"{MASK}">'

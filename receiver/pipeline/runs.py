@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import nlargest
 from typing import Any
 
 from receiver.context import Context
@@ -10,6 +11,9 @@ from receiver.events import Batch, Event
 from receiver.events.masked import written_in
 from receiver.pipeline.memory import Memory
 from receiver.redaction import all_forms
+
+MOST_TEXTS = 1000
+"""Texts of an event, or of a batch's events, that are kept out of errors and logs: the longest ones."""
 
 
 class StillRuns(Exception):
@@ -53,7 +57,8 @@ class Run:
         if self._written is None:
             event = self.event
             events = event.events if isinstance(event, Batch) else (event,) if event is not None else ()
-            self._written = all_forms(text for one in events for text in written_in(one.raw))
+            texts = {text for one in events for text in written_in(one.raw)}
+            self._written = all_forms(nlargest(MOST_TEXTS, texts, key=len))
         return self._written
 
     def close(self) -> None:
