@@ -187,6 +187,7 @@ def create(config: Settings | None = None) -> Front:
     reads_settings = config is None
     if config is None:
         config = settings.load()
+        logs.guard()
         logs.configure(config.log_format)
         garbage.settle()
     receiver = Receiver(config)

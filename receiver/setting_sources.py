@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as NotDecoded
 
+from receiver import redaction
 from receiver.errors import SettingsError
 
 FILE: Final = "receiver.toml"
@@ -39,9 +40,11 @@ class Sourced(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as error:
+            _learn_unread(cls, overrides)
             problems = error.errors(include_input=False, include_url=False)
             raise SettingsError("\n".join(_explain(cls, problem) for problem in problems)) from None
         except NotDecoded as error:
+            _learn_unread(cls, overrides)
             raise SettingsError(_explain_text(cls, error)) from None
 
     def changes(self, other: Self) -> set[str]:
@@ -52,6 +55,13 @@ class Sourced(BaseSettings):
     def named(cls, fields: Iterable[str]) -> list[str]:
         """Return the names of the settings behind `fields`, as the environment spells them."""
         return sorted(name_of(cls, one) for one in fields)
+
+    @model_validator(mode="after")
+    def _keep_secrets_out(self) -> Self:
+        """Have the process know its secrets, so that nothing that it writes shows them."""
+        for name in type(self).model_fields:
+            _learn(getattr(self, name))
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -124,8 +134,61 @@ def is_secret(value: object) -> bool:
     return isinstance(value, SecretStr)
 
 
+def _learn(value: object) -> None:
+    """Learn the secrets that a setting's value is or holds."""
+    if isinstance(value, SecretStr):
+        _learn_text(value.get_secret_value())
+    elif isinstance(value, dict):
+        for one in value.values():
+            _learn(one)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            _learn(one)
+    elif isinstance(value, str):
+        redaction.learn_from_url(value)
+    elif value is not None:
+        redaction.learn_from_url(str(value))  # pydantic has types of its own for addresses
+
+
+def _learn_text(secret: str) -> None:
+    redaction.learn(secret)
+    redaction.learn_from_url(secret)  # it may be a database's address
+
+
+def _learn_unread(settings: type[BaseSettings], overrides: dict[str, Any]) -> None:
+    """Learn the secrets in settings that are wrong: what is said of them may quote them."""
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    for field_name, field in settings.model_fields.items():
+        name = name_of(settings, field_name)
+        for value in (environment.get(name.upper()), read_file().get(name), overrides.get(name)):
+            for text in _texts(value):
+                if _is_secret_kind(field.annotation):
+                    _learn_parts(text)
+                else:
+                    redaction.learn_from_url(text)
+
+
+def _learn_parts(text: str) -> None:
+    """Learn a secret, or several with commas between them, each perhaps with a name before its colon."""
+    for part in (text, *map(str.strip, text.split(","))):
+        _learn_text(part)
+        redaction.learn(part.partition(":")[2], part.rpartition(":")[2])
+
+
+def _is_secret_kind(kind: object) -> bool:
+    return kind is SecretStr or any(map(_is_secret_kind, get_args(kind)))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
 def _explain(settings: type[BaseSettings], problem: ErrorDetails) -> str:
-    said = problem["msg"].removeprefix("Value error, ").removesuffix(".")
+    said = redaction.clean(problem["msg"].removeprefix("Value error, ").removesuffix("."))
     if not problem["loc"]:
         return f"{settings.model_config.get('env_prefix', '')}...: {said}."
     place = str(problem["loc"][0])
@@ -145,4 +208,4 @@ def _explain_text(settings: type[BaseSettings], error: NotDecoded) -> str:
         if f'"{field_name}"' in str(error):
             name = name_of(settings, field_name)
             return f"{name} is wrong: expected JSON, such as a list or an object.{right_value(field)}"
-    return str(error)
+    return redaction.clean(str(error))

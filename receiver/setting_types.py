@@ -6,11 +6,19 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    PlainSerializer,
+    SecretStr,
+)
 from pydantic_settings import NoDecode
 
 from receiver.cipher import decode_key
 from receiver.mail_address import MailAddress
+from receiver.redaction import SecretUrl, masked
 from receiver.smtp_url import SmtpUrl
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -96,6 +104,10 @@ def _smtp_url(value: object) -> str | None:
     return value
 
 
+def _secret_url(value: str | None) -> SecretUrl | None:
+    return None if value is None else SecretUrl(value)
+
+
 def _mail_address(value: str) -> str:
     MailAddress.parse(value)
     return value
@@ -115,8 +127,9 @@ SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
 Apps = Annotated[dict[str, tuple[SecretStr, ...]], NoDecode, BeforeValidator(_apps)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
+_Masked = PlainSerializer(lambda url: url and masked(url), when_used="json")
+BaseUrl = Annotated[str, AfterValidator(_base_url), AfterValidator(SecretUrl), _Masked]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
-RedisUrl = Annotated[str | None, BeforeValidator(_redis_url)]
-SmtpServer = Annotated[str | None, BeforeValidator(_smtp_url)]
+RedisUrl = Annotated[str | None, BeforeValidator(_redis_url), AfterValidator(_secret_url), _Masked]
+SmtpServer = Annotated[str | None, BeforeValidator(_smtp_url), AfterValidator(_secret_url), _Masked]
 Mailbox = Annotated[str, AfterValidator(_mail_address)]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, Field, SecretStr, field_validator
 
-from receiver import setting_names
+from receiver import redaction, setting_names
 from receiver.cipher import Keyring, decode_key
 from receiver.errors import SettingsError
 from receiver.setting_sources import Sourced
@@ -73,7 +73,6 @@ class Settings(Sourced):
         alias="RECEIVER_REDIS_URL",
         description="Where the inbox lives. `receiver dev` starts a Redis of its own without it.",
         examples=["redis://localhost:6379/0"],
-        repr=False,  # it may hold a password
     )
     handlers: Strings = Field(
         (),
@@ -200,7 +199,6 @@ class Settings(Sourced):
         alias="RECEIVER_SMTP_URL",
         description="Where handlers' mails are handed over: smtp:// or smtps://, see docs/mail.md.",
         examples=["smtp://user:password@mail.example.com:587"],
-        repr=False,  # it may hold a password
     )
     mail_from: Mailbox | None = Field(
         None,
@@ -279,12 +277,7 @@ def load(**overrides: Any) -> Settings:
 
 def masked(url: str) -> str:
     """Return a URL (of Redis, of an SMTP server) as it may be shown: without its password."""
-    scheme, colon, rest = url.partition("://")
-    userinfo, at, where = rest.rpartition("@")
-    if at and not rest.startswith("/"):
-        user, separator, _ = userinfo.partition(":")
-        rest = f"{user if separator else ''}:***@{where}"
-    return scheme + colon + re.sub(r"(?i)([?&][^=&]*password=)[^&#]*", r"\1***", rest)
+    return redaction.masked(url)
 
 
 def missing(field_name: str, why: str) -> SettingsError:

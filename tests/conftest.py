@@ -11,6 +11,7 @@ import pytest
 import redis
 import structlog
 
+from receiver import redaction
 from receiver.embedded import EmbeddedRedis
 from receiver.pipeline.connection import connect
 
@@ -39,6 +40,12 @@ def logging_as_before(monkeypatch):
     structlog.reset_defaults()
     if was_set_up:
         configure(**config)
+
+
+@pytest.fixture(autouse=True)
+def secrets_forgotten(monkeypatch):
+    """What a test has for a secret is none in the next one."""
+    monkeypatch.setattr(redaction, "_known", redaction.Redactor())
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -12,7 +14,7 @@ from uuid import uuid4
 import pytest
 import structlog
 
-from receiver import logs
+from receiver import logs, redaction
 
 QUIET = ("httpx", "httpcore")
 
@@ -185,3 +187,77 @@ def test_no_local_variables_on_a_console(stderr):
     assert "ValueError" in told
     assert "body.index" in told
     assert "a secret letter" not in told
+
+
+SECRET = 'a-"secret" of/ours ü'
+
+
+def leak(log):
+    """Have a line leak a secret in its text, its values, their names, and its exception."""
+    try:
+        raise ValueError(f"no {SECRET}") from RuntimeError({"api-token": "unknown-to-us", "k": SECRET})
+    except ValueError as error:
+        log.exception(f"failed with {SECRET}", extra={SECRET: [SECRET, {"x": repr(SECRET)}], "cause": error})
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("library", [True, False])
+def test_no_secrets(stderr, form, library):
+    """No line shows a secret of this process, or what stands under a secret's name, whoever wrote it."""
+    redaction.learn(SECRET)
+    logs.configure(form)
+    leak(logging.getLogger("library") if library else ours())
+    if library:
+        logging.getLogger("library").warning("%s %r %s", SECRET, SECRET.encode(), {"k": SECRET})
+    told = stderr()
+    assert "***" in told
+    assert "ValueError" in told
+    for secret in (SECRET, repr(SECRET)[1:-1], json.dumps(SECRET)[1:-1], "of/ours", "unknown-to-us"):
+        assert secret not in told
+    if form == "json":
+        assert all(map(json.loads, told.splitlines()))
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_task_that_nobody_waits_for(stderr, form):
+    """asyncio's account of a lost exception says what and where, and not with which words."""
+    logs.configure(form)
+
+    async def fail():
+        raise ValueError("what somebody wrote")
+
+    async def lose():
+        task = asyncio.create_task(fail())
+        await asyncio.wait([task])
+
+    asyncio.run(lose())
+    told = stderr()
+    assert "Task exception was never retrieved: ValueError at " in told
+    assert "test_logs.py" in told
+    assert "what somebody wrote" not in told
+
+
+def test_a_thread_that_fails(stderr):
+    """A thread's end is told by its place only."""
+    with logs.guarded():
+        logs.configure("json")
+        thread = threading.Thread(target=int, args=("what somebody wrote",), name="t")
+        thread.start()
+        thread.join()
+    [line] = lines(stderr)
+    assert line["event"] == "a thread failed: ValueError at " + line["event"].partition(" at ")[2]
+    assert "what somebody wrote" not in str(line)
+
+
+def test_guarded_streams(capsys):
+    """What is written past the log shows no known secret, and is otherwise as it was."""
+    redaction.learn(SECRET)
+    with logs.guarded():
+        sys.stdout.write(f"out {SECRET}\n")
+        sys.stderr.write(f"err {json.dumps(SECRET)}\n")
+        assert not sys.stdout.isatty()
+        assert sys.stdout.encoding.lower() == "utf-8"
+        sys.stdout.flush()
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("out ***\n", 'err "***"\n')
+    assert not isinstance(sys.stdout, logs.Guarded)

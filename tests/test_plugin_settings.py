@@ -6,7 +6,7 @@ import os
 import sys
 
 import pytest
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from receiver import Handlers, PluginSettings, Seconds, Secret, Secrets, Strings, discovery, plugin_settings
 from receiver import settings as core
@@ -193,6 +193,25 @@ class TestWrong:
         monkeypatch.setenv("GREETER_TOKEN", "hush-hush")
         assert "hush" not in " ".join(told(Short.load))
         assert "hush" not in repr(Settings.load(token="hush", keys="hush,hush"))
+
+    def test_a_validator_that_quotes(self, monkeypatch):
+        """A validator of the plugin's may quote what it was given: no secret of it is repeated."""
+
+        class Quoting(PluginSettings, env_prefix="GREETER_"):
+            token: Secret
+            url: str = ""
+
+            @field_validator("token", "url")
+            @classmethod
+            def _refuse(cls, value):
+                raise ValueError(f"no: {value.get_secret_value() if isinstance(value, Secret) else value}")
+
+        monkeypatch.setenv("GREETER_TOKEN", "hush-hush")
+        monkeypatch.setenv("GREETER_URL", "db://u:hush%2Fhush@h")
+        assert told(Quoting.load) == [
+            "GREETER_TOKEN is wrong: no: ***.",
+            "GREETER_URL is wrong: no: db://u:***@h.",
+        ]
 
     @pytest.mark.parametrize("prefix", ["", "GREETER", "greeter_", "_", "RECEIVER_", "SENDBIRD_X_"])
     def test_prefix(self, prefix):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import orjson
 import pytest
+import redis
+import redis.asyncio
 
-from receiver import settings
+from receiver import redaction, settings
 from receiver.errors import SettingsError
 from receiver.settings import Settings
+from receiver.smtp_url import SmtpUrl
 
 LONG = "a-secret-that-is-long-enough"
 
@@ -305,6 +310,52 @@ def test_secrets_stay_secret():
     assert "secret" not in repr(config).replace("webhook_secret", "").replace("SecretStr", "")
     assert "secret" not in str(config).replace("webhook_secret", "").replace("SecretStr", "")
     assert config.api_keys == (b"first-secret", b"second-secret")
+
+
+SECRET = {
+    "SENDBIRD_API_TOKEN": "hush-hush-1,hush-hush-2",
+    "SENDBIRD_APPS": "app:hush-hush-3,app:hush-hush-4",
+    "SENDBIRD_BOT_TOKENS": "bot:hush-hush-5",
+    "SENDBIRD_DESK_TOKEN": "hush-hush-6",
+    "SENDBIRD_API_URL": "https://ada:hush-hush-7@api.example.com/v3",
+    "RECEIVER_REDIS_URL": "redis://ada:hush-hush-8@localhost/0",
+    "RECEIVER_WEBHOOK_SECRET": f"{LONG}-hush-hush-9",
+    "RECEIVER_INSPECTOR_TOKEN": f"{LONG}-hush-hush-10",
+    "RECEIVER_METRICS_TOKEN": f"{LONG}-hush-hush-11",
+    "RECEIVER_ENCRYPTION_KEYS": "aHVzaC1odXNoMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM=",
+    "RECEIVER_SMTP_URL": "smtp://ada:hush-hush%2F12@mail.example.com",
+}
+
+
+def test_no_way_to_print_a_secret():
+    """However settings are printed or dumped, they show no secret; and the process knows each of them."""
+    config = settings.load(**SECRET)
+    shown = (repr(config), str(config), repr(config.model_dump()), config.model_dump_json(), f"{config}")
+    for url in (config.api_url, config.redis_url, config.smtp_url, config.platform_url):
+        shown += (str(url), f"{url}", repr(url), repr([url]))
+    assert not [one for one in shown if "hush" in one or "aHVz" in one]
+    assert not [one for one in SECRET.values() if re.search("hush-hush|aHVz", redaction.clean(one))]
+    assert redaction.clean("hush-hush/12") == "***"
+
+
+def test_secrets_are_known():
+    """Every setting that is a secret, or may hold one, is among those above."""
+    secret = {
+        str(field.alias)
+        for field in settings.Settings.model_fields.values()
+        if "secret" in f"{field.annotation} {field.metadata}".lower()
+    }
+    assert secret == set(SECRET)
+
+
+def test_who_connects_has_the_password():
+    """A URL that shows no password has it for those who connect."""
+    url = settings.load(**SECRET).redis_url
+    for pool in (redis.ConnectionPool, redis.asyncio.ConnectionPool):
+        assert pool.from_url(url).connection_kwargs["password"] == "hush-hush-8"
+    assert SmtpUrl.parse(settings.load(**SECRET).smtp_url).password == "hush-hush/12"
+    assert json.loads(json.dumps({"url": url})) == {"url": SECRET["RECEIVER_REDIS_URL"]}
+    assert orjson.loads(orjson.dumps({"url": url})) == {"url": SECRET["RECEIVER_REDIS_URL"]}
 
 
 @pytest.mark.parametrize("name", ["SENDBIRD_BOT_TOKENS", "RECEIVER_WEBHOOK_SECRET", "RECEIVER_REDIS_URL"])

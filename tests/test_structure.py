@@ -18,7 +18,10 @@ FACE = "receiver"
 
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
-    ("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
+    (
+        *("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
+        "redaction",
+    ),
     ("cipher",),
     ("setting_types", "setting_sources", "hangup", "refusals", "refusing", "patience", "joining"),
     ("setting_names", "connections", "networks"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from importlib import import_module
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from receiver import logs, redaction
 from receiver.errors import ReceiverError
 
 VERBS = {
@@ -68,10 +70,19 @@ def main() -> None:
     """Run the command line. Exit codes: 0, 1 (it failed), 2 (wrong usage)."""
     wanted = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
     verbs = (wanted,) if wanted in VERBS else tuple(VERBS)  # one verb's modules load faster than all
+    with logs.guarded():
+        _run(verbs)
+
+
+def _run(verbs: tuple[str, ...]) -> None:
     try:
         build(verbs)()
     except ReceiverError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        said = escape(redaction.clean(str(error)))
+        Console(stderr=True).print(f"[bold red]Error:[/bold red] {said}", soft_wrap=True)
+        sys.exit(1)
+    except Exception:  # a defect of ours; what is told of it may quote anything
+        sys.stderr.write(redaction.clean(traceback.format_exc()))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

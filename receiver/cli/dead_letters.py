@@ -17,11 +17,13 @@ from receiver.cli import ages, event_page
 from receiver.cli.output import ERR, OUT, iso_time, print_json, show_time, with_both, with_redis
 from receiver.errors import ReceiverError
 from receiver.events.envelope import BATCH
+from receiver.events.masked import masked_body
 from receiver.pipeline import batches, workers
 from receiver.pipeline import dead_letters as letters
 from receiver.pipeline.connection import Client
 from receiver.pipeline.dead_letters import DeadLetter, Wanted
 from receiver.pipeline.deliveries import History
+from receiver.redaction import clean
 
 SHOWN = 50
 """Characters of an error in the list."""
@@ -73,7 +75,7 @@ def list_(
             one.handler,
             Text(one.envelope.category),
             str(len(one.delivery.attempts)),
-            Text(one.error.partition("\n")[0][:SHOWN]),
+            Text(clean(one.error).partition("\n")[0][:SHOWN]),
         )
     OUT.print(table)
     if len(found) < total:
@@ -94,7 +96,7 @@ def show(
         event_page.print_event(envelope, history, gathered)
         return
     more = {"gathered": gathered} if envelope.source == BATCH else {}
-    print_json({**event_page.describe(envelope, history), **more, "body": event_page.body(envelope)})
+    print_json({**event_page.describe(envelope, history), **more, "body": masked_body(envelope.body)})
 
 
 @dead_letters.command("retry")

@@ -19,6 +19,7 @@ from receiver.cli.checks.finding import Finding, fail
 from receiver.cli.output import OUT, print_json
 from receiver.errors import SettingsError
 from receiver.pipeline.connection import connect, connect_blocking
+from receiver.redaction import clean
 from receiver.settings import Settings
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -73,7 +74,7 @@ async def _redis(config: Settings, url: str) -> list[Finding]:
         found += await asyncio.to_thread(crew.check, blocking)
     except (redis.RedisError, OSError) as error:
         where = settings.masked(url)
-        said = settings.masked(str(error)).replace(url, where)
+        said = clean(str(error))
         do = "Start it, or mend RECEIVER_REDIS_URL. Until then events go to the spool."
         found.append(fail("Redis", f"{where} does not answer: {said}", do))
     finally:
@@ -87,7 +88,8 @@ def _print(found: list[Finding]) -> None:
     for heading in ("", "What", "How it is", "What to do"):
         table.add_column(heading, overflow="fold")
     for one in found:
-        table.add_row(Text(one.status, STYLES[one.status]), one.what, Text(one.says), Text(one.do))
+        says, do = Text(clean(one.says)), Text(clean(one.do))
+        table.add_row(Text(one.status, STYLES[one.status]), one.what, says, do)
     OUT.print(table)
     bad = {status: sum(one.status == status for one in found) for status in ("fail", "warn")}
     OUT.print(f"\n{len(found)} checks: {bad['fail']} failed, {bad['warn']} with a warning.", style="dim")

@@ -12,11 +12,11 @@ from rich.text import Text
 from receiver.cipher import sealed_with
 from receiver.cli.output import OUT, iso_time, show_time
 from receiver.events.envelope import BATCH, Envelope
-from receiver.events.parsing import NotJSON, parse
+from receiver.events.masked import masked_body
 from receiver.pipeline.deliveries import Delivery, History
+from receiver.redaction import clean
 
 STYLES = {"done": "green", "dead": "bold red", "retrying": "yellow", "skipped": "dim", "waiting": "cyan"}
-MASK = "***"
 
 
 def print_event(envelope: Envelope, history: History, gathered: Iterable[str] = ()) -> None:
@@ -48,7 +48,7 @@ def print_event(envelope: Envelope, history: History, gathered: Iterable[str] = 
     if why := unreadable(envelope):
         OUT.print(Text(why))
         return
-    OUT.print(JSON.from_data(body(envelope), ensure_ascii=True))
+    OUT.print(JSON.from_data(masked_body(envelope.body), ensure_ascii=True))
 
 
 def print_line(envelope: Envelope, history: History, *, dispatched: bool = False) -> None:
@@ -99,18 +99,6 @@ def unreadable(envelope: Envelope) -> str:
     )
 
 
-def body(envelope: Envelope) -> Any:
-    """Return the body with the bot's token masked; None where it can't be read."""
-    try:
-        data = parse(envelope.body)
-    except NotJSON:
-        return None
-    bot = data.get("bot") if isinstance(data, dict) else None
-    if isinstance(bot, dict) and "bot_token" in bot:
-        bot["bot_token"] = MASK
-    return data
-
-
 def _print_delivery(delivery: Delivery) -> None:
     OUT.print(
         Text.assemble(
@@ -119,7 +107,7 @@ def _print_delivery(delivery: Delivery) -> None:
     )
     for attempt in delivery.attempts:
         took = f" after {attempt.took:g} ms" if attempt.took is not None else ""
-        said = f": {attempt.error}" if attempt.error else ""
+        said = f": {clean(attempt.error)}" if attempt.error else ""
         OUT.print(Text(f"  {attempt.number}. {show_time(attempt.ended)}  {attempt.outcome}{took}{said}"))
         if attempt.traceback:
-            OUT.print(Text(attempt.traceback, style="dim"))
+            OUT.print(Text(clean(attempt.traceback), style="dim"))

@@ -15,6 +15,7 @@ from receiver.cli.output import ERR, OUT, print_json, with_redis
 from receiver.cli.purge import purge
 from receiver.errors import ReceiverError
 from receiver.events.envelope import BATCH, Envelope
+from receiver.events.masked import masked_body
 from receiver.pipeline import batches, histories
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import History
@@ -77,7 +78,7 @@ def show(
     envelope, history, gathered = with_redis(lambda client: _find(client, event_id))
     if as_json:
         more = {"gathered": gathered} if envelope.source == BATCH else {}
-        print_json({**event_page.describe(envelope, history), **more, "body": event_page.body(envelope)})
+        print_json({**event_page.describe(envelope, history), **more, "body": masked_body(envelope.body)})
         return
     event_page.print_event(envelope, history, gathered)
 

@@ -26,6 +26,7 @@ from receiver.pipeline import histories
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Attempt, Delivery, History
 from receiver.pipeline.inbox import Inbox
+from receiver.redaction import clean
 
 FOLLOWED = 3600.0
 """Seconds for which the later attempts of an event are followed."""
@@ -110,7 +111,7 @@ def shown(handler: str, attempt: Attempt, event_id: str) -> Text:
         for frame in reversed(own[:-1]):
             text.append(harmless(f"called from {frame}\n"), "dim")
     if attempt.error:
-        text.append(harmless(f"{attempt.error}\n"), "red")
+        text.append(harmless(f"{clean(attempt.error)}\n"), "red")
     return text.append(f"All of it: receiver events show {event_id}\n", "dim")
 
 

@@ -24,6 +24,7 @@ from receiver.pipeline.inbox import Inbox
 from receiver.pipeline.routes import Route, queue_of
 from receiver.plugin_settings import Setting
 from receiver.plugins import Filter, Handler, Handlers, Hook
+from receiver.redaction import clean
 
 LATEST = 300
 """Events, the newest ones, in which failures are looked for."""
@@ -235,7 +236,7 @@ def _add_seen(rows: Table, name: str, wanted: Filter | None, seen: Mapping[str, 
     running = f"; the lane {found.left.running} is being drained" if found.left.running else ""
     rows.add_row("Waiting", f"{found.left.waiting}{running}")
     for one in found.failures:
-        said = f"{one.outcome}: {one.error}" if one.error else one.outcome
+        said = f"{one.outcome}: {clean(one.error)}" if one.error else one.outcome
         rows.add_row("Failed", Text(f"{show_time(one.ended)}  {one.event}  attempt {one.attempt} {said}"))
 
 

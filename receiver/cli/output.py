@@ -13,7 +13,7 @@ import redis
 import typer
 from rich.console import Console
 
-from receiver import settings
+from receiver import redaction, settings
 from receiver.cli import beside
 from receiver.errors import ReceiverError
 from receiver.pipeline.connection import Client, connect, connect_blocking
@@ -24,7 +24,12 @@ Result = TypeVar("Result")
 
 def print_json(data: Any, *, lines: bool = False) -> None:
     """Print `data` as JSON: indented, or on one line where many follow each other."""
-    typer.echo(json.dumps(data, default=asdict, indent=None if lines else 2))
+    shown = redaction.clean_values(data)
+    typer.echo(json.dumps(shown, default=_plain, indent=None if lines else 2))
+
+
+def _plain(one: Any) -> Any:
+    return redaction.clean_values(asdict(one))
 
 
 def show_time(milliseconds: int) -> str:

@@ -12,14 +12,16 @@ import httpx
 import typer
 from rich.progress import Progress
 
-from receiver import samples, settings
+from receiver import redaction, samples, settings
 from receiver.cli import addressee, beside, ports, sample_list, sender
 from receiver.cli.changes import Change, check, parse
 from receiver.cli.output import ERR
 from receiver.cli.sending import Plan, send
 from receiver.errors import ReceiverError
+from receiver.events.masked import masked_body
 from receiver.samples import Sample, SampleNotFound
 from receiver.sandbox import seeds
+from receiver.sendbird import wire
 
 DEFAULT_URL = f"http://127.0.0.1:{ports.RECEIVER}"
 SANDBOX_CHANNELS = {"group_channel:": seeds.TEAM, "bot_": seeds.TEAM, "open_channel:": seeds.LOBBY}
@@ -122,6 +124,7 @@ def trigger(
         return
     if category is None:
         raise typer.BadParameter("name a category, or see them all with --list.", param_hint="CATEGORY")
+    redaction.learn(token or "", bot_token or "")
     sample = _find(category, type_ and type_.upper(), case)
     wanted: list[Change] = [("channel.channel_url", channel)] if channel else _sandbox_channel(sample)
     wanted += sender.changes(sample)
@@ -217,16 +220,18 @@ def _progress(count: int, *, quiet: bool) -> Progress:
 
 
 def _print(plan: Plan, count: int, *, as_json: bool) -> None:
+    """Show requests. A bot's token is masked: length and signature are those of the body as it is sent."""
     parts = urlsplit(plan.shown_url)
-    for body, headers in plan.requests(count):
+    for sent, headers in plan.requests(count):
+        body = wire.encode(masked_body(sent)) if b"bot_token" in sent else sent
         if as_json:
             request = {"method": "POST", "url": plan.shown_url, "headers": headers, "body": body.decode()}
             typer.echo(json.dumps(request))
             continue
-        lines = {"host": parts.netloc, **headers, "content-length": str(len(body))}
+        lines = {"host": parts.netloc, **headers, "content-length": str(len(sent))}
         typer.echo(f"POST {parts.path} HTTP/1.1")
         typer.echo("".join(f"{name}: {value}\n" for name, value in lines.items()))
-        typer.echo(body)
+        typer.echo(body.decode())
 
 
 def _destination(to: str, category: str, *, signed: bool) -> dict[str, str]:

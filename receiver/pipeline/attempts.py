@@ -29,6 +29,7 @@ from receiver.pipeline.runs import Run, StillRuns
 from receiver.pipeline.sealing import opened
 from receiver.pipeline.surroundings import AttemptSurroundings
 from receiver.plugins import Handler
+from receiver.redaction import clean, private
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 600.0
@@ -114,9 +115,9 @@ class Attempts:
         took = time.perf_counter() - began
         if limited.expired:
             error = StillRuns() if limited.runs else limited.error or TimeoutError()
-            return self._failed(taken, error, took, expired=True)
+            return self._failed(taken, one, error, took, expired=True)
         if limited.error is not None:
-            return self._failed(taken, limited.error, took)
+            return self._failed(taken, one, limited.error, took)
         status: Status = "skipped" if one.skipped else "done"
         if taken.attempts == 0 and self._handler.window is None:
             ended = Finished(
@@ -131,6 +132,8 @@ class Attempts:
         assert taken.envelope is not None
         event = open_event(opened(taken.envelope, self._around.client.keyring))
         self._mark(event)
+        one.event = event
+        private.set(one.written)
         one.memory = memory = self._memory(taken, event, unsaved)
         if not self._is_wanted(event) or (handler.where is not None and not handler.where(event)):
             one.skipped = True
@@ -140,7 +143,7 @@ class Attempts:
             if batch is None:
                 one.skipped = True
                 return
-            event = batch
+            one.event = event = batch
         if handler.plugin is not None:
             await self._around.lifespans.start(handler.plugin)
         one.context = self._context(event, taken, memory)
@@ -165,18 +168,21 @@ class Attempts:
             strays.add(one)
             one.when_ended(lambda: loop.call_soon_threadsafe(strays.discard, one))
 
-    def _failed(self, taken: Taken, error: BaseException, took: float, *, expired: bool = False) -> Verdict:
+    def _failed(
+        self, taken: Taken, one: Run, error: BaseException, took: float, *, expired: bool = False
+    ) -> Verdict:
         handler = self._handler
+        quoted = one.written()
         if expired:
             said = f"no end within {handler.timeout:g} s"
             if isinstance(error, StillRuns):
                 said += ", nor when it was cancelled"
             attempt = self._attempt(taken, "timed out", took=took, error=said)
         elif isinstance(error, Retry):
-            attempt = self._attempt(taken, "asked to wait", took=took, error=str(error))
+            attempt = self._attempt(taken, "asked to wait", took=took, error=clean(str(error), quoted))
         else:
-            frames = "".join(traceback.format_exception(error))
-            said = f"{type(error).__name__}: {error}"
+            frames = clean("".join(traceback.format_exception(error)), quoted)
+            said = clean(f"{type(error).__name__}: {error}", quoted)
             attempt = self._attempt(taken, "failed", took=took, error=said, frames=frames)
         assert taken.envelope is not None
         about = {"handler": handler.name, "id": taken.envelope.id, "attempt": attempt.number}

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import nlargest
 from typing import Any
 
 from receiver.context import Context
+from receiver.events import Batch, Event
+from receiver.events.masked import written_in
 from receiver.pipeline.memory import Memory
+from receiver.redaction import all_forms
+
+MOST_TEXTS = 1000
+"""Texts of an event, or of a batch's events, that are kept out of errors and logs: the longest ones."""
 
 
 class StillRuns(Exception):
@@ -20,7 +27,9 @@ class Run:
         "_call",
         "_ended",
         "_told",
+        "_written",
         "context",
+        "event",
         "function",
         "is_in_thread",
         "memory",
@@ -32,12 +41,25 @@ class Run:
         self.function = function if is_async else self._run_in_thread
         self.memory: Memory | None = None
         self.context: Context | None = None
+        self.event: Event | None = None
         self.skipped = False
         self.state: bytes | None = None
         self.is_in_thread = False
         self._call = function
         self._ended = False
         self._told: Callable[[], Any] | None = None
+        self._written: list[str] | None = None
+
+    def written(self) -> list[str]:
+        """Return the forms of what people wrote in the event, or in a batch's events: no error or log line
+        repeats it.
+        """
+        if self._written is None:
+            event = self.event
+            events = event.events if isinstance(event, Batch) else (event,) if event is not None else ()
+            texts = {text for one in events for text in written_in(one.raw)}
+            self._written = all_forms(nlargest(MOST_TEXTS, texts, key=len))
+        return self._written
 
     def close(self) -> None:
         """Refuse what the handler still asks of its context: another attempt may be running."""

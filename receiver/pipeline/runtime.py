@@ -22,7 +22,7 @@ import structlog
 import uvloop
 from redis.exceptions import RedisError
 
-from receiver import origins, settings
+from receiver import logs, origins, settings
 from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.events import Event
@@ -165,7 +165,7 @@ class Runtime:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
-                _log.warning("a handler's task raised what would end the worker", error=repr(error)[:100])
+                _log.warning("a handler's task raised what would end the worker", error=logs.place(error))
 
     def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

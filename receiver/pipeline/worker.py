@@ -17,8 +17,9 @@ import time
 from types import FrameType
 from typing import Any, ClassVar
 
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
+from rq.job import Job
 from rq.worker import DequeueStrategy, WorkerStatus
 
 from receiver import discovery, settings
@@ -29,6 +30,7 @@ from receiver.pipeline.lanes import Suspects
 from receiver.pipeline.pulse import Pulse
 from receiver.pipeline.routes import queue_of
 from receiver.pipeline.runtime import Runtime
+from receiver.redaction import clean
 
 WORKER_TTL = 60
 """Seconds after which RQ takes a silent worker for dead."""
@@ -132,6 +134,12 @@ class LaneWorker(SimpleWorker):
             process: Any = self.scheduler._process
             if process is None or not process.is_alive():
                 self.scheduler.acquire_locks(auto_start=True)  # type: ignore[no-untyped-call] # as above
+
+    def handle_job_failure(
+        self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = ""
+    ) -> None:
+        """Have RQ keep no secret of ours with a drain that failed."""
+        super().handle_job_failure(job, queue, started_job_registry, clean(exc_string))
 
     def subscribe(self) -> None:
         """Start RQ's thread for commands without giving it our signals."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from receiver import redaction
+
 Raw = Mapping[str, Any]
 
 
@@ -128,6 +130,7 @@ class BotAccount:
         """Read Sendbird's bot object, which nests the bot's identity under `bot`."""
         raw = _object(raw)
         bot = _object(raw.get("bot"))
+        redaction.learn(_text(bot, "bot_token"), looked_up=True)
         return cls(
             bot_userid=_text(bot, "bot_userid"),
             nickname=_text(bot, "bot_nickname"),

@@ -165,8 +165,10 @@ class StageAttempts(Attempts):
         work = super()._handle(one, taken, unsaved)
         await (work if self._stage.watch is None else self._stage.watch(work))
 
-    def _failed(self, taken: Taken, error: BaseException, took: float, *, expired: bool = False) -> Verdict:
-        verdict = super()._failed(taken, error, took, expired=expired)
+    def _failed(
+        self, taken: Taken, one: Run, error: BaseException, took: float, *, expired: bool = False
+    ) -> Verdict:
+        verdict = super()._failed(taken, one, error, took, expired=expired)
         seconds = f"{self._handler.timeout:g} s"
         self.notes.error = (
             TimeoutError(f"{self._handler.name} did not end within {seconds}") if expired else error

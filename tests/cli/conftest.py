@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from receiver import settings
-from receiver.cli import main
+from receiver.cli import (
+    main,
+    output,  # noqa: F401 - its consoles keep the width that they find when it is imported
+)
 
 
 @pytest.fixture

@@ -114,6 +114,21 @@ async def test_show_after_the_retention(road, letters):
     assert "no 1 for you" in (await letters("show", event_id))[1]
 
 
+@pytest.mark.parametrize("columns", ["250", "100"])
+@pytest.mark.parametrize("verb", [("list",), ("list", "--json"), ("show",), ("show", "--json")])
+async def test_a_secret_in_an_old_error(road, letters, monkeypatch, verb, columns):
+    """An error that was stored with a secret, by a process that didn't know it, is shown without it."""
+    monkeypatch.setenv("COLUMNS", columns)
+    secret = "1f0e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c"
+    [event_id] = await die(road, secret, message=f"a message that has {secret}")
+    monkeypatch.setenv("SENDBIRD_DESK_TOKEN", secret)
+    arguments = (verb[0], event_id, *verb[1:]) if verb[0] == "show" else verb
+    code, out, _ = await letters(*arguments)
+    assert code == 0
+    assert "***" in out
+    assert secret[:12] not in re.sub(r"\s", "", out)
+
+
 async def test_show_what_is_not_there(road, letters):
     """An id without a letter is an error that says how to find one."""
     code, _, err = await letters("show", "abc")

@@ -396,6 +396,25 @@ def test_print(run):
     ]
 
 
+def test_print_shows_no_bots_token(run):
+    """With --print a bot's token is masked; length and signature are those of the body as it is sent."""
+    asked = (
+        "bot_message_notification",
+        "--bot",
+        "helper_bot",
+        "--bot-token",
+        "a-token-that-is-given",
+        "--print",
+    )
+    shown = run(*asked).out
+    assert '"bot_token":"***"' in shown
+    head, _, body = shown.partition("\n\n")
+    assert f"content-length: {len(body.strip()) - len('***') + len('a-token-that-is-given')}" in head
+    as_json = json.loads(run(*asked, "--json").out)
+    assert json.loads(as_json["body"])["bot"]["bot_token"] == "***"
+    assert "a-token-that-is-given" not in shown + json.dumps(as_json)
+
+
 def test_print_json(run):
     """With --print and --json each request is an object on a line."""
     lines = run(MESSAGE, "--print", "--json", "--count", "2").out.splitlines()

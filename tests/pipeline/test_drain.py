@@ -8,9 +8,11 @@ import threading
 import time
 
 import pytest
+import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from receiver.errors import Fenced, SendbirdRefused, SendbirdUnavailable
+from receiver import logs, redaction
+from receiver.errors import Fenced, Permanent, SendbirdRefused, SendbirdUnavailable
 from receiver.intake import Intake
 from receiver.pipeline import attempts, keys, lanes, routes
 from receiver.pipeline import drain as drain_module
@@ -154,6 +156,51 @@ async def test_every_attempt_is_added_to_the_history(road, monkeypatch):
         (3, "done", None),
     ]
     assert "in handler" in delivery.attempts[0].traceback
+
+
+@pytest.mark.parametrize("where", ["handler", "predicate", "thread", "permanent"])
+async def test_a_stored_error_repeats_no_secret(road, where):
+    """A stored error, its causes and its traceback hold no secret and nothing that was written."""
+    redaction.learn("a-secret-of-ours")
+
+    def fail(event, context=None):
+        kind = Permanent if where == "permanent" else ValueError
+        try:
+            raise KeyError(event.raw)
+        except KeyError as error:
+            raise kind(f"a-secret-of-ours {event.raw} {event.raw['message']!r}") from error
+
+    async def handler(event, context):
+        fail(event)
+
+    options = {"where": fail} if where == "predicate" else {}
+    on(road, fail if where == "thread" else handler, retries=0, **options)
+    event_id = await road.append(message="a letter to Ada", n=1)
+    await run_until_empty(road)
+    delivery = await road.delivery(event_id)
+    assert delivery.status == "dead"
+    stored = repr(delivery)
+    assert "a-secret-of-ours" not in stored
+    assert "a letter to Ada" not in stored
+    assert "'message': '***'" in stored
+    assert "in fail" in delivery.attempts[0].traceback
+
+
+async def test_a_log_line_of_a_handler_repeats_nothing_that_was_written(road, capsys):
+    """What a handler logs of its event's texts is masked, in a thread, too; afterwards nothing is."""
+    logs.configure("json")
+
+    async def handler(event, context):
+        context.log.info("a", text=event.raw["message"])
+        await asyncio.to_thread(context.log.info, f"b {event.raw}")
+
+    on(road, handler)
+    await road.append(message="a letter to Ada", n=1)
+    await run_until_empty(road)
+    structlog.get_logger("after").info("a letter to Ada")
+    said = capsys.readouterr().err
+    assert said.count("a letter to Ada") == 1
+    assert said.count("***") == 2
 
 
 async def test_half_an_emoji_costs_nothing(road):

@@ -9,6 +9,7 @@ import httpx
 from receiver.cli.checks.finding import Finding, fail, ok, warn
 from receiver.errors import SendbirdError, SendbirdRefused
 from receiver.origins import applications
+from receiver.redaction import clean
 from receiver.sendbird.platform import Platform
 from receiver.settings import Settings
 
@@ -37,10 +38,10 @@ async def _call(name: str, url: str, token: str) -> Finding:
                 break
     except SendbirdRefused as error:
         do = "Is SENDBIRD_API_TOKEN a token of the application SENDBIRD_APP_ID? SENDBIRD_APPS: app_id:token."
-        return fail(name, _without(token, str(error)), do)
+        return fail(name, clean(str(error)), do)
     except SendbirdError as error:
         do = "Look at SENDBIRD_API_URL or SENDBIRD_APP_ID, and at the way out of this machine."
-        return fail(name, _without(token, str(error)), do)
+        return fail(name, clean(str(error)), do)
     return ok(name, "answers, with this token")
 
 
@@ -61,7 +62,3 @@ async def check_receiver(url: str) -> Finding:
     if told.get("inbox") != "ok":
         return warn("Receiver", f"events go to the spool: {told.get('inbox')}", "See what Redis has, above.")
     return ok("Receiver", f"{asked}: ready")
-
-
-def _without(secret: str, text: str) -> str:
-    return text.replace(secret, "***")
