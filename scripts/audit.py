@@ -29,7 +29,7 @@ from pip._internal.models.index import PyPI  # the only place where its address 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("*.lock", "benchmarks/*.lock")
+LOCKS = ("*.lock", "benchmarks/*.lock", "scripts/*.lock")
 KNOWN_HOLE = ("jinja2", "2.10")
 """A version whose hole every registry that knows of holes has known since 2019."""
 
