@@ -19,12 +19,12 @@ COPY receiver receiver
 RUN python3 -m pip --python tools/bin/python wheel --no-deps --no-index --no-build-isolation -w wheels . \
     && python3 -m pip --python /app/bin/python install --no-deps --no-index wheels/*.whl
 COPY scripts/image_root.py ./
-RUN python3 image_root.py /app /image
+RUN python3 image_root.py /app /image && mkdir -p own/data && chmod 700 own/data
 
 FROM scratch
 COPY --from=build /image /
 # Its only folder that is written to, with /tmp: mount a volume here.
-COPY --from=build --chown=10001:10001 /image/data /data
+COPY --from=build --chown=10001:10001 /build/own /
 ENV PATH=/app/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 RECEIVER_DATA_DIR=/data
 USER 10001:10001
 # Mount your receiver.toml and handler modules here: the working directory is searched for both.

@@ -31,6 +31,12 @@ UNNEEDED = shutil.ignore_patterns(
 )
 """Of the standard library: tests, windows, terminals, databases of old, and what installs packages."""
 
+UNNEEDED_IN_WHEELS = shutil.ignore_patterns(
+    *("__pycache__", "*.pyc", "tests", "include", "*.pyx", "*.pxd", "*.c", "*.h")
+)
+PROGRAMS = ("python", "receiver")
+"""What begins like these stays in APP/bin."""
+
 LOADED_BY_NAME = ("libgcc_s.so.1", "libnss_dns.so.2", "libnss_files.so.2")
 """Libraries that no binary names: a thread that is cancelled and a host name that is looked up need them."""
 
@@ -127,9 +133,10 @@ def bill(app: Path, files: Iterable[Path]) -> str:
 
 def main(app: Path, root: Path) -> None:
     """Collect."""
-    shutil.copytree(
-        app, inside(root, app), symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-    )
+    shutil.copytree(app, inside(root, app), symlinks=True, ignore=UNNEEDED_IN_WHEELS)
+    for path in inside(root, app / "bin").iterdir():
+        if not path.name.startswith(PROGRAMS):
+            path.unlink()
     copy(root, (app / "bin/python3").parent / (app / "bin/python3").readlink())
     stdlib = Path(sysconfig.get_path("stdlib"))
     shutil.copytree(stdlib, inside(root, stdlib), symlinks=True, ignore=UNNEEDED)
@@ -145,7 +152,7 @@ def main(app: Path, root: Path) -> None:
         raise SystemExit("the build stage needs certificates (Debian: apt install ca-certificates)")
     shutil.copy2(CERTIFICATES, inside(root, ssl.get_default_verify_paths().openssl_cafile))
     inside(root, "/usr/share/sbom.cdx.json").write_text(bill(app, [*needed, stdlib / "os.py"]))
-    for name, mode in (("tmp", 0o1777), ("data", 0o700), ("srv", 0o755)):
+    for name, mode in (("tmp", 0o1777), ("srv", 0o755)):
         inside(root, name).mkdir()
         inside(root, name).chmod(mode)
     # A file's time may change when it is copied: what was compiled isn't compared with its source.
