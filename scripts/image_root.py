@@ -45,6 +45,7 @@ ETC = {
     "passwd": f"root:x:0:0::/:/nonexistent\nreceiver:x:{USER}:{USER}::/srv:/nonexistent\n",
     "group": f"root:x:0:\nreceiver:x:{USER}:\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
 }
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
