@@ -228,6 +228,7 @@ def test_ignored(registry, audit):
     [
         ("holey>=1.0\n", "", "line 1, isn't NAME==VERSION"),
         ("--index-url https://example.com/simple\n", "", "line 1, isn't NAME==VERSION"),
+        ("holey==1.*\n", "", "line 1, isn't NAME==VERSION"),
         ("# empty\n", "", "nothing is locked"),
         (lock("holey==1.0"), entry("holey", "CVE-1", TODAY + timedelta(days=400)), "too far away"),
         (lock("holey==1.0"), entry("holey", "CVE-1", TODAY).replace("Nobody calls it.", ""), "reason"),
