@@ -28,6 +28,7 @@ class Joining:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._head = b""
+        self._lost = False
         self.is_closing = transport.is_closing  # asked with every answer, and slow through __getattr__
 
     def write(self, piece: bytes) -> None:
@@ -38,13 +39,18 @@ class Joining:
         elif piece.startswith(b"HTTP/1.1 ") and not piece.startswith(b"HTTP/1.1 100 "):
             self._head = piece
             return
-        self._transport.write(piece)
+        if not self._lost:
+            self._transport.write(piece)
 
     def flush(self) -> None:
         """Write what was held back."""
-        if self._head:
+        if self._head and not self._lost:
             self._transport.write(self._head)
             self._head = b""
+
+    def lose(self) -> None:
+        """Drop what is written from now on: nobody is there, and uvicorn tells the last request only."""
+        self._lost = True
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
         """Write `pieces` behind what was held back."""

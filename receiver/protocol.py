@@ -88,6 +88,7 @@ class LeanHttp(PatientHttp):
             self.evict()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.transport.lose()  # type: ignore[attr-defined] # a Joining
         self._table.drop(self)
         self.pipeline.clear()
         super().connection_lost(exc)

@@ -539,6 +539,17 @@ class TestPipelining:
         assert len(connection.scopes) <= 1
         assert not connection.protocol.pipeline
 
+    async def test_lost_while_answering(self, connection):
+        """What answers a request whose connection is lost goes nowhere, also where others wait behind it."""
+        connection.open.clear()
+        connection.protocol.data_received(GET * 2)
+        await asyncio.sleep(0)
+        connection.protocol.connection_lost(ConnectionResetError())
+        connection.open.set()
+        await connection.settle()
+        assert len(connection.scopes) == 1
+        assert connection.wire.pieces == []  # uvloop would raise, and uvicorn log a traceback
+
 
 class TestStanding:
     async def test_goes_with_requests(self, connection):
