@@ -22,6 +22,7 @@ from receiver.endpoint import Doorman, Endpoint, Front, Judge, refusal
 from receiver.errors import NotStored, SettingsError
 from receiver.events.envelope import Envelope
 from receiver.gate import SETTINGS, Bots, Gate
+from receiver.guard import InnerRoute, Insiders, SafeHeaders
 from receiver.intake import unknown_path
 from receiver.mail.pages import UnsubscribePages
 from receiver.mail.unsubscribe import OptOuts, Tokens
@@ -59,6 +60,7 @@ class Receiver:
             config.max_connections, max_head=config.max_head, patience=config.body_timeout
         )
         self.metrics = IntakeMetrics(self.connections)
+        self.insiders = Insiders(config.metrics_token)
         self._known_bots: set[str] = set()
 
     def await_signature(self, scope: Scope) -> None:
@@ -127,7 +129,7 @@ class Receiver:
         return _json(200, {"ok": True})
 
     async def readyz(self, request: Request) -> Response:
-        """The process can store: in the inbox, or else in the spool."""
+        """The process can store: in the inbox, or else in the spool. How it does is for insiders."""
         told: dict[str, Any] = {"inbox": "ok"}
         try:
             told["spooled"], _ = await self.storage.spooled()
@@ -139,7 +141,8 @@ class Receiver:
             told["inbox"] = str(error)
         needs_spool = told["inbox"] != "ok" or self.storage.spooling
         ready = not needs_spool or await self.storage.can_spool()
-        return _json(200 if ready else 503, {"ready": ready, **told})
+        inner = told if self.insiders.admits(request.scope) else {}
+        return _json(200 if ready else 503, {"ready": ready, **inner})
 
     async def show_metrics(self, request: Request) -> Response:
         """What Prometheus reads. While Redis is away, what this process itself knows."""
@@ -231,7 +234,7 @@ def create(config: Settings | None = None) -> Front:
             *(Route(one.path, one, methods=["POST"]) for one in (webhook, unsigned_webhook, bot, desk)),
             Route("/healthz", receiver.healthz),
             Route("/readyz", receiver.readyz),
-            Route("/metrics", receiver.show_metrics),
+            InnerRoute("/metrics", receiver.show_metrics, receiver.insiders),
             *receiver.unsubscribe.routes(),
         ],
         exception_handlers={HTTPException: _explain},
@@ -239,4 +242,4 @@ def create(config: Settings | None = None) -> Front:
     )
     others.router.redirect_slashes = False
     at = {one.path: one for one in (webhook, bot, desk)}
-    return Front(at, {webhook.path: unsigned_webhook}, others)
+    return Front(at, {webhook.path: unsigned_webhook}, SafeHeaders(others))

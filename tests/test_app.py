@@ -318,6 +318,71 @@ class TestMetrics:
         assert "made-up" not in page
 
 
+STRANGE = [
+    {"host": "chat.example.com"},  # DNS rebinding, or a proxy that keeps the name
+    {"x-forwarded-for": "192.0.2.1"},
+    {"forwarded": "for=192.0.2.1"},
+    {"via": "1.1 proxy"},
+]
+
+
+@pytest.fixture(scope="module")
+def with_token(redis_server):
+    config = make_settings(redis_server.url, RECEIVER_METRICS_TOKEN="the-token-of-metrics")
+    with Served(config) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+        yield client
+
+
+class TestInsiders:
+    @pytest.mark.parametrize("headers", STRANGE)
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+    def test_strangers(self, http, method, headers):
+        """Who comes by a proxy or a foreign name finds no metrics: the answer is an unknown path's."""
+        answer = http.request(method, "/metrics", headers=headers)
+        other = http.request(method, "/metrisc", headers=headers)
+        assert (answer.status_code, answer.content) == (404, other.content)
+        assert set(answer.headers) == set(other.headers)
+
+    def test_by_http_1_0(self, served):
+        """What comes as nginx's default does, without any header, is taken for a proxy's."""
+        old = b"GET /metrics HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n"
+        assert b" 404 Not Found\r\n" in served.exchange(old)
+        assert b" 200 OK\r\n" in served.exchange(old.replace(b"1.0\r\n", b"1.1\r\nconnection: close\r\n"))
+
+    @pytest.mark.parametrize("given", ["Bearer wrong", "Bearer", "Basic the-token-of-metrics", ""])
+    def test_wrong_token(self, with_token, given):
+        """With a token, who hasn't got it finds nothing, from wherever."""
+        headers = {"authorization": given} if given else {}
+        answer = with_token.get("/metrics", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_path")
+        assert with_token.get("/readyz", headers=headers).json() == {"ready": True}
+
+    @pytest.mark.parametrize("headers", [{}, *STRANGE])
+    def test_token(self, with_token, headers):
+        """With the token, they can be read from everywhere."""
+        proved = {"authorization": "Bearer the-token-of-metrics"} | headers
+        assert "receiver_inbox_events" in with_token.get("/metrics", headers=proved).text
+        assert with_token.get("/readyz", headers=proved).json() == {
+            "ready": True,
+            "inbox": "ok",
+            "spooled": 0,
+        }
+
+    @pytest.mark.parametrize("headers", STRANGE)
+    def test_health(self, http, headers):
+        """A stranger is told whether it lives and is ready, and nothing else."""
+        assert http.get("/healthz", headers=headers).json() == {"ok": True}
+        assert http.get("/readyz", headers=headers).json() == {"ready": True}
+        assert http.get("/readyz").json() == {"ready": True, "inbox": "ok", "spooled": 0}
+
+    def test_headers(self, http):
+        """What isn't an event's answer is neither kept, framed nor run by a browser."""
+        for path in ("/healthz", "/readyz", "/metrics", "/nothing"):
+            headers = http.get(path).headers
+            assert headers["content-security-policy"].startswith("default-src 'none'; ")
+            assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
 @pytest.fixture
 def own_redis(tmp_path):
     """A Redis that tests may kill. It keeps what it has acknowledged."""

@@ -26,6 +26,7 @@ FLOORS = (
     ("setting_types", "setting_sources", "hangup", "refusals", "refusing", "patience", "joining"),
     ("setting_names", "connections", "networks"),
     ("settings", "logs", "protocol", "metrics", "signature", "calls", "body", "embedded"),
+    ("guard",),
     ("events", "sendbird", "mail"),
     ("samples", "collect", "plugin_settings", "origins"),
     ("context",),
@@ -44,7 +45,7 @@ FLOORS = (
 PLANNED = {"inspector", "testing"}
 """Rooms that the design names: they may be there already."""
 
-SANDBOX_USES = {"errors", "private", "settings", "logs", "signature", "sendbird.wire"}
+SANDBOX_USES = {"errors", "private", "settings", "logs", "signature", "sendbird.wire", "guard"}
 """The sandbox stands for Sendbird: what it shared with the receiver, it could not show to be right."""
 
 UPWARD = {

@@ -176,7 +176,7 @@ def _run(processes: Processes, plan: Plan, began: float) -> None:
     processes.start("the workers", work, plan.environment)
     processes.start("the sandbox", sandbox, plan.environment, quiet=True)
     processes.wait_for("the receiver", f"{plan.receiver}/readyz")
-    processes.wait_for("the sandbox", f"{plan.sandbox}/")
+    processes.wait_for("the sandbox", f"{plan.sandbox}/guard/icon.svg")  # its pages may ask for a token
     _wait_for_dispatcher(processes, plan.redis_url)
     asyncio.run(_invite_bots(plan, plan.bots))
     _show(plan, began)

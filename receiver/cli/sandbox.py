@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -16,6 +15,7 @@ from receiver import settings
 from receiver.cli import ports, signals
 from receiver.cli.output import ERR, OUT
 from receiver.errors import SettingsError
+from receiver.guard import check_host
 from receiver.sandbox import Sandbox, SandboxServer
 from receiver.sandbox.credentials import credentials
 
@@ -44,20 +44,15 @@ def sandbox(
     ] = None,
     include_members: Annotated[bool, typer.Option(help="Put members into webhooks.")] = True,
     empty: Annotated[bool, typer.Option("--empty", help="Start without sample users and channels.")] = False,
-    allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Let other machines in. The chat page has no password.")
-    ] = False,
 ) -> None:
-    """Run a local Sendbird: API, webhooks, bot callbacks and a chat page. No account needed."""
-    if not (allow_remote or _is_loopback(host)):
-        _fail(
-            f"--host {host} would let other machines in. The chat page has no password: whoever reaches it "
-            "reads all messages, speaks as anyone, and makes this machine post to your webhook and bots. "
-            "Keep 127.0.0.1, or add --allow-remote on a network that you trust.",
-            code=2,
-        )
+    """Run a local Sendbird: API, webhooks, bot callbacks and a chat page. No account needed.
+
+    With RECEIVER_INSPECTOR_TOKEN its pages ask for that token. Without it they are for this machine only,
+    and --host can't be another address than this machine's own.
+    """
     try:
         known = settings.load()
+        check_host(host, known.inspector_token)
         folder = (data_dir or known.data_dir) / "sandbox"
         given_token = api_token or next((token.get_secret_value() for token in known.api_tokens), "")
         own_id, own_token = ("", "") if (app_id or known.app_id) and given_token else credentials(folder)
@@ -72,6 +67,7 @@ def sandbox(
             webhook_url=webhook_url,
             include_members=include_members,
             public_url=url,
+            page_token=known.inspector_token,
             smtp=smtp,
         )
     except (SettingsError, OSError) as error:
@@ -79,7 +75,8 @@ def sandbox(
     if not empty:
         here.seed()
     table = Table.grid(padding=(0, 2))
-    table.add_row("Chat page", f"[link={url}/]{url}/[/link]")
+    asks = "   asks for RECEIVER_INSPECTOR_TOKEN" if known.inspector_token else ""
+    table.add_row("Chat page", f"[link={url}/]{url}/[/link]{asks}")
     table.add_row("API", f"{url}/v3")
     if smtp_port:
         mails = f"{url}/mail"
@@ -107,11 +104,14 @@ def sandbox(
 def _listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             _fail(f"Port {port} on {host} is taken. End what uses it, or choose another one with {option}.")
         _fail(f"Can't listen on {host}:{port}: {error.strerror or error}.")
+    # Inherited by its connections. Else a body waits 40 ms for the client to acknowledge the head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _url(host: str, port: int) -> str:
@@ -120,13 +120,6 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _fail(message: str, *, code: int = 1) -> NoReturn:
+def _fail(message: str) -> NoReturn:
     ERR.print(f"[red bold]Error:[/red bold] {escape(message)}")
-    raise typer.Exit(code)
+    raise typer.Exit(1)

@@ -13,6 +13,7 @@ from uvicorn.supervisors import Multiprocess
 
 from receiver import hangup, logs, origins, settings
 from receiver.cli import encryption, ports, signals
+from receiver.guard import is_loopback
 from receiver.pipeline import durability
 from receiver.pipeline.connection import connect_blocking
 from receiver.protocol import LeanHttp
@@ -60,6 +61,7 @@ def serve(
             for name, meaning in origins.warnings(config):
                 log.warning(meaning, setting=name)
         log.info("receives", webhooks=f"http://{host}:{port}/sendbird/webhook", workers=workers)
+        log.info("shows /metrics", to=metrics_readers(config, host))
         options: dict[str, Any] = {
             "factory": True,
             "http": LeanHttp,
@@ -95,6 +97,15 @@ class Supervisor(Multiprocess):
                 if process.pid is not None and process.exitcode is None:
                     os.kill(process.pid, signal.SIGHUP)
         super().handle_signals()
+
+
+def metrics_readers(config: Settings, host: str) -> str:
+    """Return in words who can read the metrics."""
+    if config.metrics_token is not None:
+        return "whoever sends RECEIVER_METRICS_TOKEN as a bearer token"
+    if host != "::" and not is_loopback(host) and host != "0.0.0.0":  # noqa: S104 - it is compared only
+        return "nobody: set RECEIVER_METRICS_TOKEN"
+    return "this machine only, and through no proxy: RECEIVER_METRICS_TOKEN opens it to others"
 
 
 def check(config: Settings) -> None:

@@ -86,7 +86,7 @@ class _Tamer(HTMLParser):
         kept = {}
         for name, given in attrs:
             value = given or ""
-            if name.startswith("on") or not re.fullmatch(r"[a-z][a-z0-9_:-]*", name):
+            if name.startswith("on") or name == "autofocus" or not re.fullmatch(r"[a-z][a-z0-9_:-]*", name):
                 continue
             if name in _FETCHING and not (tag == "img" and name == "src" and _PICTURES.match(value)):
                 self.pictures += name == "src" and tag == "img"

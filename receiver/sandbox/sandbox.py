@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import ASGIApp
 
+from receiver.guard import Guard, SafeHeaders
 from receiver.sandbox.api import gate
 from receiver.sandbox.api.application import ApplicationApi
 from receiver.sandbox.api.bots import BotsApi
@@ -51,6 +54,7 @@ class Sandbox:
         webhook_url: Where webhooks go. None: where an earlier life was told to send them, else nowhere.
         include_members: Whether webhooks carry the members of group channels.
         public_url: How others reach the sandbox; the links of uploaded files begin with it.
+        page_token: What opens the pages to other machines. None: this machine only.
         smtp: A socket on this machine that listens for mails. None: no mails are taken.
         timeout: How long an answer to a webhook or callback is waited for, in seconds.
         pause: How long to wait before the next of the three posts, in seconds.
@@ -65,6 +69,7 @@ class Sandbox:
         webhook_url: str | None = None,
         include_members: bool = True,
         public_url: str = "http://127.0.0.1:8001",
+        page_token: SecretStr | None = None,
         smtp: socket.socket | None = None,
         timeout: float = 5.0,
         pause: float = 1.0,
@@ -82,7 +87,6 @@ class Sandbox:
         self._webhooks = webhooks = Webhooks(self._world, self._store, self._delivery, app_id, settings)
         page = Page(
             app_id=app_id,
-            public_url=public_url,
             world=self._world,
             users=self._users,
             channels=self._channels,
@@ -95,7 +99,7 @@ class Sandbox:
         mailbox = Mailbox(self._store)
         self._sink = SmtpSink(smtp.getsockname()[1], mailbox=mailbox, listener=smtp) if smtp else None
         smtp_url = self._sink.url if self._sink else ""
-        mail_page = MailPage(public_url=public_url, mailbox=mailbox, live=self._live, smtp_url=smtp_url)
+        mail_page = MailPage(mailbox=mailbox, live=self._live, smtp_url=smtp_url)
         mailbox.on_change = mail_page.changed
         self._world.listen(webhooks.heard)
         self._world.listen(Callbacks(self._world, self._delivery, app_id).heard)
@@ -110,12 +114,13 @@ class Sandbox:
             api += ChannelsApi(self._world, self._channels, kind).routes()
             api += MessagesApi(self._world, self._channels, messages, files, kind).routes()
         token_gate = Middleware(gate.TokenGate, token=api_token)
-        self.app = Starlette(
+        pages = Router([*page.routes(), *mail_page.routes()], redirect_slashes=False)
+        app = Starlette(
             routes=[
                 Mount("/v3", routes=api, middleware=[token_gate]),
                 Route("/files/{key}/{name}", files.serve),
-                *page.routes(),
-                *mail_page.routes(),
+                # Whatever else there is: what is added to the pages is behind the guard, too.
+                Mount("", Guard(pages, token=page_token, public_url=public_url)),
             ],
             exception_handlers={
                 ApiError: gate.on_api_error,
@@ -125,6 +130,9 @@ class Sandbox:
             lifespan=self._lifespan,
             max_body_size=MOST_BYTES,
         )
+        self.page_token = page_token
+        self.routes: list[BaseRoute] = [*app.routes[:-1], *pages.routes]
+        self.app: ASGIApp = SafeHeaders(app)
 
     @property
     def webhook_url(self) -> str:

@@ -16,7 +16,8 @@ import orjson
 import pytest
 import uvicorn
 
-from receiver.cli.serve import GRACE
+from receiver import settings
+from receiver.cli.serve import GRACE, metrics_readers
 from receiver.pipeline import keys
 from receiver.protocol import LeanHttp
 from receiver.signature import sign
@@ -38,6 +39,22 @@ def test_port_taken(run, monkeypatch, tmp_path):
         code, _, err = run("serve", "--port", str(taken.getsockname()[1]))
     assert code == 1
     assert err.endswith("Choose another with --host and --port.\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "readers"),
+    [
+        ("127.0.0.1", None, "this machine only"),
+        ("0.0.0.0", None, "this machine only"),
+        ("::", None, "this machine only"),
+        ("192.0.2.1", None, "nobody: set RECEIVER_METRICS_TOKEN"),
+        ("0.0.0.0", "a-token-of-16-chars", "whoever sends RECEIVER_METRICS_TOKEN"),
+    ],
+)
+def test_says_who_reads_metrics(host, token, readers):
+    """At its start it says who can read /metrics."""
+    config = settings.load(RECEIVER_METRICS_TOKEN=token) if token else settings.load()
+    assert metrics_readers(config, host).startswith(readers)
 
 
 LOADED = """

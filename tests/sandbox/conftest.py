@@ -103,6 +103,8 @@ async def serving(server: uvicorn.Server, listener: socket.socket):
 
 def listen(port: int = 0) -> tuple[socket.socket, str]:
     listener = socket.create_server(("127.0.0.1", port))
+    # Inherited by its connections: head and body of an answer are two packets, that wait for each other else.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 

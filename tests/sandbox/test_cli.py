@@ -140,14 +140,30 @@ def test_port_taken(start):
     assert "Traceback" not in said
 
 
-def test_other_machines(clean_env):
-    """Listening for other machines is refused with the reason, unless it is asked for."""
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "chat.example"])
+def test_other_machines(clean_env, host):
+    """Without a token it doesn't listen for other machines, and says what to set."""
     app = typer.Typer()
     app.command()(sandbox)
-    result = CliRunner(env=clean_env).invoke(app, ["--host", "0.0.0.0"])
-    assert result.exit_code == 2
-    assert "no password" in " ".join(result.output.split())
-    assert "--allow-remote" in result.output
+    result = CliRunner(env=clean_env).invoke(app, ["--host", host])
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    assert f"RECEIVER_INSPECTOR_TOKEN is not set. --host {host} lets other machines in" in said
+    assert "A right value: " in said
+
+
+def test_with_a_token(start, free_port):
+    """With a token it listens for others, and its pages ask for it, which is said; it isn't shown."""
+    secret = "the-token-of-the-pages"
+    process = start("--host", "0.0.0.0", "--port", str(free_port), RECEIVER_INSPECTOR_TOKEN=secret)
+    assert up(free_port).status_code == 401
+    url = f"http://127.0.0.1:{free_port}/page/state"
+    proof = {"authorization": f"Bearer {secret}", "host": "chat.example"}
+    assert httpx.get(url, headers=proof, trust_env=False).status_code == 200
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert "asks for RECEIVER_INSPECTOR_TOKEN" in said
+    assert secret not in said
 
 
 def test_folder_in_use(start, free_port):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 
 import httpx
 import pytest
+from starlette.routing import Mount, Route
 
+ACTS = {"x-receiver-page": "1"}
 SAY = {"user_id": "ada", "message": "hi"}
 PATH = "/page/channels/sandbox_team/messages"
 
@@ -31,18 +34,64 @@ async def total(box):
         {"origin": "http://127.0.0.1:1"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
-        {"content-type": "text/plain"},
-        {"content-type": "application/x-www-form-urlencoded"},
-        {"content-type": "multipart/form-data; boundary=x"},
-        {"content-type": ""},
+        {"host": "192.168.1.2:8001"},
+        {"x-forwarded-for": "192.0.2.1"},
+        {"via": "1.1 proxy"},
     ],
 )
 async def test_strangers(box, headers):
-    """Foreign hosts, foreign sites and bodies that a plain form can send are refused; nothing happens."""
-    sent = {"content-type": "application/json"} | headers
+    """Foreign hosts, foreign sites and what comes by a proxy are refused; nothing happens."""
+    sent = {"content-type": "application/json"} | ACTS | headers
     answer = await box.client.post(PATH, content=json.dumps(SAY), headers=sent)
     assert answer.status_code == 403
     assert await total(box) == 0
+
+
+SIMPLE = [
+    {"content-type": "text/plain"},
+    {"content-type": "application/x-www-form-urlencoded"},
+    {"content-type": "multipart/form-data; boundary=x"},
+    {},
+]
+"""What a form, or a script without leave, can send to any site."""
+
+
+def every_action(sandbox):
+    """Return every route that takes more than a GET: methods and a path."""
+    found, left = [], [("", route) for route in sandbox.routes]
+    while left:
+        above, route = left.pop()
+        if isinstance(route, Route):
+            path = above + re.sub("{[^}]*}", "sandbox_team", route.path)
+            found += [(method, path) for method in route.methods - {"GET", "HEAD"}]
+        elif isinstance(route, Mount):
+            left += [(above + route.path, below) for below in route.routes]
+    return sorted(found)
+
+
+async def test_no_action_by_a_simple_request(box):
+    """Of all routes that change something, none does what another site's form can ask for."""
+    before = (await box.client.get("/page/state")).json()
+    actions = every_action(box.sandbox)
+    assert {("POST", PATH), ("DELETE", "/mail"), ("POST", "/v3/users")} <= set(actions)
+    assert len(actions) > 40
+    async with httpx.AsyncClient(base_url=box.url, trust_env=False) as client:
+        for method, path in actions:
+            for headers in SIMPLE:
+                answer = await client.request(method, path, content=json.dumps(SAY), headers=headers)
+                refused = 400 if path.startswith("/v3/") else 403
+                assert (answer.status_code, method, path) == (refused, method, path)
+                assert answer.json()["code"] in ("not_our_page", 400401)
+    assert (await box.client.get("/page/state")).json() == before
+
+
+async def test_nothing_changes_by_reading(box):
+    """No route that changes something takes a GET: a link does nothing."""
+    before = (await box.client.get("/page/state")).json()
+    for _, path in every_action(box.sandbox):
+        if path.startswith("/page"):
+            await box.client.get(path)
+    assert (await box.client.get("/page/state")).json() == before
 
 
 @pytest.mark.parametrize("path", ["/", "/page/state", "/page/events", "/static/chat.js"])
@@ -52,11 +101,11 @@ async def test_strangers_read_nothing(box, path):
         assert (await box.client.get(path, headers=headers)).status_code == 403
 
 
-@pytest.mark.parametrize("name", ["localhost", "sandbox.localhost", "[::1]", "192.168.1.2"])
+@pytest.mark.parametrize("name", ["localhost", "sandbox.localhost", "[::1]", "127.0.0.2"])
 async def test_own_names(box, name):
     """Loopback names and addresses are welcome, with the page's own origin."""
     host = f"{name}:8001"
-    headers = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
+    headers = ACTS | {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
     answer = await box.client.post(PATH, json=SAY, headers=headers)
     assert answer.status_code == 200
     assert await total(box) == 1
@@ -73,7 +122,7 @@ async def test_public_name(run):
 async def test_headers(box, path):
     """Whatever the page consists of carries a strict policy."""
     headers = (await box.client.get(path)).headers
-    assert headers["content-security-policy"].startswith("default-src 'self'; ")
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; ")
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
@@ -96,9 +145,11 @@ async def test_app_id_is_escaped(run):
 
 async def test_strange_kind_of_channel(box):
     """The page's endpoints check their input as the API does."""
-    answer = await box.client.post("/page/channels", json={"name": "X", "kind": "secret"})
+    answer = await box.client.post("/page/channels", json={"name": "X", "kind": "secret"}, headers=ACTS)
     assert (answer.status_code, answer.json()["code"]) == (400, 400111)
-    answer = await box.client.post("/page/channels/sandbox_lobby/members", json={"user_ids": ["ada"]})
+    answer = await box.client.post(
+        "/page/channels/sandbox_lobby/members", json={"user_ids": ["ada"]}, headers=ACTS
+    )
     assert (answer.status_code, answer.json()["code"]) == (400, 400108)
 
 

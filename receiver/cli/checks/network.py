@@ -46,7 +46,7 @@ async def _call(name: str, url: str, token: str) -> Finding:
 
 
 async def check_receiver(url: str) -> Finding:
-    """Ask a receiver whether it can store."""
+    """Ask a receiver whether it can store. To another machine it says no more than that."""
     asked = url.rstrip("/") + "/readyz"
     try:
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
@@ -58,7 +58,8 @@ async def check_receiver(url: str) -> Finding:
     if not isinstance(told, dict) or "ready" not in told:
         return fail("Receiver", f"{asked} is something else", "Give the address of `receiver serve`.")
     if answer.status_code != 200:
-        return fail("Receiver", f"{asked}: not ready: {told.get('inbox')}", "See what Redis has, above.")
-    if told.get("inbox") != "ok":
+        why = told.get("inbox", "it doesn't tell strangers why")
+        return fail("Receiver", f"{asked}: not ready: {why}", "See what Redis has, above.")
+    if told.get("inbox", "ok") != "ok":
         return warn("Receiver", f"events go to the spool: {told.get('inbox')}", "See what Redis has, above.")
     return ok("Receiver", f"{asked}: ready")

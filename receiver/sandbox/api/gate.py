@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hmac
-
+from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from receiver.guard import same
 from receiver.sandbox import errors
 from receiver.sandbox.errors import ApiError
 
 
 class TokenGate:
-    """ASGI middleware: lets through requests that carry the API token."""
+    """ASGI middleware: lets through requests that carry the API token, in a header that no form can send."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._token = token.encode()
+        self._token = SecretStr(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = Headers(scope=scope).get("api-token", "").encode()
-        if hmac.compare_digest(given, self._token):
+        given = Headers(scope=scope).get("api-token", "").encode("latin-1")
+        if same(given, self._token):
             await self._app(scope, receive, send)
         else:
             await answer(errors.bad_token())(scope, receive, send)

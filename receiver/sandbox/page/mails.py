@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -16,7 +15,6 @@ from starlette.templating import Jinja2Templates
 from receiver.sandbox.live import Live
 from receiver.sandbox.mail_html import tame
 from receiver.sandbox.mailbox import Mailbox, ReceivedMail
-from receiver.sandbox.page.guard import PageGuard
 
 VIEWS = {"html": "HTML", "text": "Text", "headers": "Headers", "source": "Source"}
 
@@ -29,15 +27,13 @@ _FRAME = {
         "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
     ),
     "x-frame-options": "SAMEORIGIN",
-    "cache-control": "no-store",
 }
 
 
 class MailPage:
     """The mail page. `smtp_url` is where mails can be sent to; empty: nowhere."""
 
-    def __init__(self, *, public_url: str, mailbox: Mailbox, live: Live, smtp_url: str) -> None:
-        self._public_url = public_url
+    def __init__(self, *, mailbox: Mailbox, live: Live, smtp_url: str) -> None:
         self._mailbox = mailbox
         self._live = live
         self._smtp_url = smtp_url
@@ -45,15 +41,14 @@ class MailPage:
         self._templates.env.filters["linked"] = linked
 
     def routes(self) -> list[BaseRoute]:
-        """Return the routes, behind the guard."""
-        guard = [Middleware(PageGuard, public_url=self._public_url)]
+        """Return the routes. They belong behind a guard."""
         return [
-            Route("/mail", self.show, middleware=guard),
-            Route("/mail", self.clear, methods=["DELETE"], middleware=guard),
-            Route("/mail.json", self.list, middleware=guard),
-            Route("/mail/{mail_id}", self.show, middleware=guard),
-            Route("/mail/{mail_id}/html", self.frame, middleware=guard),
-            Route("/mail/{mail_id}/message.eml", self.download, middleware=guard),
+            Route("/mail", self.show),
+            Route("/mail", self.clear, methods=["DELETE"]),
+            Route("/mail.json", self.list),
+            Route("/mail/{mail_id}", self.show),
+            Route("/mail/{mail_id}/html", self.frame),
+            Route("/mail/{mail_id}/message.eml", self.download),
         ]
 
     def changed(self) -> None:
@@ -76,13 +71,12 @@ class MailPage:
             "smtp_url": self._smtp_url,
         }
         status = 404 if context["missing"] else 200
-        headers = {"cache-control": "no-store"}
-        return self._templates.TemplateResponse(request, "mail.html", context, status, headers)
+        return self._templates.TemplateResponse(request, "mail.html", context, status)
 
     async def list(self, request: Request) -> Response:
         whole = "whole" in request.query_params
         mails = [mail.to_json() if whole else mail.summary() for mail in reversed(self._mailbox.mails)]
-        return JSONResponse({"mails": mails}, headers={"cache-control": "no-store"})
+        return JSONResponse({"mails": mails})
 
     async def clear(self, request: Request) -> Response:
         self._mailbox.clear()

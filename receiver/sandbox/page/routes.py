@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
@@ -19,7 +18,6 @@ from receiver.sandbox.files import Files
 from receiver.sandbox.live import Live
 from receiver.sandbox.messages import Draft, Messages, named_in
 from receiver.sandbox.model import Channel, User
-from receiver.sandbox.page.guard import PageGuard
 from receiver.sandbox.users import Users
 from receiver.sandbox.views import Json
 from receiver.sandbox.webhooks import Webhooks
@@ -36,7 +34,6 @@ class Page:
         self,
         *,
         app_id: str,
-        public_url: str,
         world: World,
         users: Users,
         channels: Channels,
@@ -47,7 +44,6 @@ class Page:
         live: Live,
     ) -> None:
         self._app_id = app_id
-        self._public_url = public_url
         self._world = world
         self._users = users
         self._channels = channels
@@ -59,7 +55,7 @@ class Page:
         self._templates = Jinja2Templates(directory=_HERE / "templates")
 
     def routes(self) -> list[BaseRoute]:
-        """Return the routes, behind the guard."""
+        """Return the routes. They belong behind a guard."""
         one = "/channels/{channel_url}"
         inside: list[BaseRoute] = [
             Route("/state", self.state),
@@ -74,11 +70,10 @@ class Page:
             Route(f"{one}/members", self.add_members, methods=["POST"]),
             Route(f"{one}/members/{{user_id}}", self.remove_member, methods=["DELETE"]),
         ]
-        guard = [Middleware(PageGuard, public_url=self._public_url)]
         return [
-            Route("/", self.show, middleware=guard),
-            Mount("/page", routes=inside, middleware=guard),
-            Mount("/static", StaticFiles(directory=_HERE / "static"), middleware=guard),
+            Route("/", self.show),
+            Mount("/page", routes=inside),
+            Mount("/static", StaticFiles(directory=_HERE / "static")),
         ]
 
     def heard(self, occurrence: Occurrence) -> None:
@@ -94,9 +89,7 @@ class Page:
         self._live.tell("delivery", record.to_json())
 
     async def show(self, request: Request) -> Response:
-        return self._templates.TemplateResponse(
-            request, "chat.html", {"app_id": self._app_id}, headers={"cache-control": "no-store"}
-        )
+        return self._templates.TemplateResponse(request, "chat.html", {"app_id": self._app_id})
 
     async def state(self, request: Request) -> JSONResponse:
         viewer = params.query(request).text("user_id")
@@ -111,7 +104,7 @@ class Page:
         )
 
     async def events(self, request: Request) -> StreamingResponse:
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        headers = {"x-accel-buffering": "no"}
         return StreamingResponse(self._live.stream(), media_type="text/event-stream", headers=headers)
 
     async def messages(self, request: Request) -> JSONResponse:

@@ -1,18 +1,19 @@
-// Calls to the page's own endpoints. They need no token; Sendbird's API under /v3 does.
+// Calls to the page's own endpoints. They need no API token; Sendbird's API under /v3 does.
 
 async function call(method, path, body, type = "application/json") {
   const answer = await fetch(`/page${path}`, {
     method,
-    headers: method === "GET" ? {} : { "content-type": type },
+    headers: method === "GET" ? {} : { "content-type": type, "x-receiver-page": "1" },
     body: method === "GET" || body === undefined ? undefined : type === "application/json" ? JSON.stringify(body) : body,
   });
   const text = await answer.text();
   if (answer.ok) return JSON.parse(text);
+  if (answer.status === 401) location.reload(); // the session is over: the same address asks for the token
   let message = text.trim();
   try {
     message = JSON.parse(text).message;
   } catch {
-    // The guard answers in plain text.
+    // Not the sandbox's own answer.
   }
   throw new Error(message || `The sandbox answered ${answer.status}.`);
 }

@@ -42,6 +42,7 @@ function withDays(mails) {
 
 async function refresh() {
   const answer = await fetch("/mail.json");
+  if (answer.status === 401) location.reload(); // the session is over: the same address asks for the token
   if (!answer.ok) throw new Error(`The sandbox answered ${answer.status}.`);
   const { mails } = await answer.json();
   sync(byId("mails"), withDays(mails), (item) => item.id, makeRow, () => {});
@@ -92,7 +93,7 @@ function setUpClearing() {
   byId("clear").addEventListener("click", () => dialog.showModal());
   dialog.addEventListener("close", async () => {
     if (dialog.returnValue !== "yes") return;
-    const answer = await fetch("/mail", { method: "DELETE" });
+    const answer = await fetch("/mail", { method: "DELETE", headers: { "x-receiver-page": "1" } });
     if (!answer.ok) toast(`The sandbox answered ${answer.status}.`);
     else if (current) location.assign("/mail");
   });
