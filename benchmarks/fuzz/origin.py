@@ -1,0 +1,52 @@
+"""Who may send in a fuzz run, and the proof of it, worked out without the receiver's own code."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from receiver.samples import API_TOKEN, APP_ID, BOT, BOT_TOKEN
+
+OTHER_TOKEN = "the-second-token-of-the-fuzz-run"  # noqa: S105 - it protects nothing
+SECRET = "the-secret-of-the-fuzz-run"  # noqa: S105 - as above
+DESK_TOKEN = "the-desk-token-of-the-fuzz-run"  # noqa: S105 - as above
+SECRETS = tuple(one.encode() for one in (API_TOKEN, OTHER_TOKEN, SECRET, DESK_TOKEN, BOT_TOKEN))
+ENVIRONMENT = {
+    "SENDBIRD_API_TOKEN": f"{OTHER_TOKEN},{API_TOKEN}",
+    "SENDBIRD_BOT_TOKENS": f"{BOT}:{BOT_TOKEN}",
+    "SENDBIRD_DESK_TOKEN": DESK_TOKEN,
+    "RECEIVER_WEBHOOK_SECRET": SECRET,
+}
+
+__all__ = ["APP_ID", "BOT", "BOT_TOKEN"]
+
+
+def sign(body: bytes, token: str = API_TOKEN) -> bytes:
+    """Return what Sendbird would put into x-sendbird-signature."""
+    return hmac.new(token.encode(), body, hashlib.sha256).hexdigest().encode()
+
+
+def sign_desk(body: bytes) -> bytes:
+    """Return what Desk would put into x-hub-signature."""
+    return b"sha1=" + hmac.new(DESK_TOKEN.encode(), body, hashlib.sha1).hexdigest().encode()
+
+
+def is_proved(source: str, body: bytes, sent: bytes) -> bool:
+    """Tell whether something in `sent` proves where `body` comes from, for an event of this source."""
+    signed = any(sign(body, token) in sent for token in (API_TOKEN, OTHER_TOKEN))
+    if source == "webhook":
+        return signed or SECRET.encode() in unquote_to_bytes(sent)
+    if source == "desk":
+        return sign_desk(body) in sent
+    return source == "bot" and (signed or _names_the_bot(body))
+
+
+def _names_the_bot(body: bytes) -> bool:
+    try:
+        data: Any = json.loads(body.decode())
+        return bool(data["bot"]["bot_userid"] == BOT and data["bot"]["bot_token"] == BOT_TOKEN)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
