@@ -106,7 +106,9 @@ class Wire:
         return {"peername": ("203.0.113.7", 50_000), "sockname": ("127.0.0.1", 80)}.get(name, default)
 
     def write(self, data: bytes) -> None:
-        """Keep what is written, unless the end was said before: then it is dropped, as by a real one."""
+        """Keep what is written. Behind `close` it is dropped, and behind the end it is an error, as in uvloop."""
+        if self.lost:
+            raise RuntimeError("unable to perform operation on the transport; the handler is closed")
         if not self.closed:
             self.written += data
 
