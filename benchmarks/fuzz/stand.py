@@ -195,6 +195,7 @@ class Stand:
         self.log = _Log()
         self.answered: Counter[int] = Counter()
         self.stored = 0
+        self._lives = False
         logs.configure("json")
         root = logging.getLogger()
         [shown] = root.handlers
@@ -216,6 +217,31 @@ class Stand:
         self._config = uvicorn.Config(self.app, log_config=None, access_log=False, http=LeanHttp, ws="none")
         self._config.load()
         self._state = ServerState()
+        self._held: dict[str, Any] = {}
+        self._lifespan = self.loop.create_task(self._live())
+        self.loop.run_until_complete(self._rest_until_lives())
+
+    async def _live(self) -> None:
+        """Hold the application's lifespan open, for as long as this process lives."""
+        began = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal began
+            if began:
+                await asyncio.Event().wait()
+            began = True
+            return {"type": "lifespan.startup"}
+
+        async def send(message: Any) -> None:
+            self._lives = message["type"] == "lifespan.startup.complete"
+
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._held}
+        await self.app(scope, receive, send)
+
+    async def _rest_until_lives(self) -> None:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert self._lives, "the application did not start"
 
     def __call__(self, plan: Plan) -> str:
         """Run a plan; say what is wrong with what came of it, or ""."""
@@ -245,7 +271,7 @@ class Stand:
             "headers": [*request.headers, (b"content-length", b"%d" % len(request.body))],
             "client": ("203.0.113.7", 50_000),
             "server": ("127.0.0.1", 80),
-            "state": {},
+            "state": dict(self._held),
         }
         sent: list[dict[str, Any]] = []
 
@@ -268,7 +294,7 @@ class Stand:
 
     async def _run(self, plan: Plan) -> str:
         wire = Wire(self.loop)
-        protocol = LeanHttp(config=self._config, server_state=self._state, app_state={}, _loop=self.loop)
+        protocol = LeanHttp(config=self._config, server_state=self._state, app_state=self._held, _loop=self.loop)
         wire.protocol = protocol
         protocol.connection_made(wire)  # type: ignore[arg-type] # it is like one
         for piece in plan.pieces:
