@@ -88,7 +88,7 @@ def judged(data: bytes) -> Request:
             return Request(requests.DESK, headers, content, requests.GENUINE | {404})
         case 5:
             headers = [(b"x-sendbird-signature", content[:64])]
-            return Request(requests.WEBHOOK, headers, content, frozenset({401}))
+            return Request(requests.WEBHOOK, headers, content, frozenset({400, 401}))
         case _:
             headers = [(b"x-sendbird-signature", sign(content))]
     return Request(requests.WEBHOOK, headers, content, requests.GENUINE)
@@ -168,23 +168,31 @@ def fault(plan: Plan, received: bytes, *, whole: bool) -> str:
     """Say what is wrong with what came back; "" if nothing is. `whole` is whether all of it was seen."""
     if API_TOKEN.encode() in received:
         return "a token is in the answer"
-    if b"HEAD" in plan.sent or not whole:  # how long an answer is can't be told from its head
-        statuses = [int(one) for one in STATUS.findall(received)]
-        return f"answered {max(statuses)}" if statuses and max(statuses) >= 500 else ""
-    try:
-        came = answers(received)
-    except Unreadable as error:
-        return f"unreadable: {error}"
-    worst = max((one.status for one in came), default=0)
+    worst = max(map(int, STATUS.findall(received)), default=0)
     if worst >= 500:
         return f"answered {worst}"
+    if b"HEAD" in plan.sent or not whole:  # how long an answer is can't be told from its head
+        return ""
+    try:
+        return _mismatch(plan, answers(received))
+    except Unreadable as error:
+        return f"unreadable: {error}"
+
+
+def _mismatch(plan: Plan, came: list[Answer]) -> str:
+    """Compare the answers with what was expected, as far as requests are surely requests."""
     for number, one in enumerate(plan.requests):
         if one.expects is None:
             return ""
         if number >= len(came):
-            return "no answer" if plan.ending in {"wait", "end"} else ""
+            return "" if number and _asked_first(plan.requests[number - 1]) else "no answer"
         if came[number].status not in one.expects:
             return f"answered {came[number].status}, expected {sorted(one.expects)}"
         if came[number].closes:
             return "answers after the last" if len(came) > number + 1 else ""
     return "more answers than requests" if len(came) > len(plan.requests) else ""
+
+
+def _asked_first(request: Request) -> bool:
+    """Tell whether it asks before it sends its body: refused then, it may be the connection's last."""
+    return (b"expect", b"100-continue") in request.headers

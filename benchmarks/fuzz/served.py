@@ -79,7 +79,9 @@ class Server:
         """Tell whether it takes a webhook."""
         body = b'{"category":"fuzz:well"}'
         made = requests.Request(requests.WEBHOOK, [(b"x-sendbird-signature", origin.sign(body))], body, None)
-        made = requests.written(made, [(b"connection", b"close"), (b"content-length", b"%d" % len(body))], body)
+        made = requests.written(
+            made, [(b"connection", b"close"), (b"content-length", b"%d" % len(body))], body
+        )
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(made.raw)
             return connection.recv(1000).startswith(b"HTTP/1.1 200 ")
@@ -261,7 +263,7 @@ def run(inputs: int, seconds: float, seed: int, folder: Path) -> None:
     server = Server(place)
     server.start()
     one = Run(server, watch, seed)
-    one._ledger.fresh()  # noqa: SLF001 - what told that the server is well
+    one._ledger.fresh()
     started = time.monotonic()
     phases = 0
     try:

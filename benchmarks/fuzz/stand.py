@@ -294,7 +294,9 @@ class Stand:
 
     async def _run(self, plan: Plan) -> str:
         wire = Wire(self.loop)
-        protocol = LeanHttp(config=self._config, server_state=self._state, app_state=self._held, _loop=self.loop)
+        protocol = LeanHttp(
+            config=self._config, server_state=self._state, app_state=self._held, _loop=self.loop
+        )
         wire.protocol = protocol
         protocol.connection_made(wire)  # type: ignore[arg-type] # it is like one
         for piece in plan.pieces:
