@@ -68,8 +68,9 @@ class Kept:
         return False
 
     async def append(self, envelope: Envelope) -> str:
-        """Keep it."""
-        await asyncio.sleep(0)
+        """Keep it, a few turns of the loop later."""
+        for _ in range(3):
+            await asyncio.sleep(0)
         self.stored.append(envelope)
         return "inbox"
 
@@ -304,7 +305,8 @@ class Stand:
                 break
             protocol.data_received(piece)
             await asyncio.sleep(0)
-        await self._rest(wire)
+        if plan.ending in {"wait", "end"}:
+            await self._rest(wire)
         whole = plan.ending == "wait"
         if plan.ending == "end" and not wire.closed:
             protocol.eof_received()
