@@ -4,14 +4,14 @@
     scripts/fuzz --inputs 100000 --socket 5000
     scripts/fuzz --replay .fuzz/chance-http-0123456789ab.bin
 
-In process, the application and its HTTP run without a network, and with a storage that only counts. Inputs are
-made by a grammar from a seed, by atheris (coverage guided), and by Hypothesis. Through a socket they meet
-a real `receiver serve` with a real Redis.
+In process, the application and its HTTP run without a network, and with a storage that only counts. Inputs
+are made by a grammar from a seed, by atheris (coverage guided), and by Hypothesis. Through a socket they
+meet a real `receiver serve` with a real Redis.
 
-It is a finding where something is answered 5xx, or not at all; where an exception is logged, or a secret; where
-something is stored that nothing proves, or otherwise than it was sent; where anything is written for those
-who prove nothing; where what was stored can't be read as an event; where a connection outlives every time
-limit; where memory grows. Each is kept as a file under .fuzz/. Exits with 1 where there is one.
+It is a finding where something is answered 5xx, or not at all; where an exception is logged, or a secret;
+where something is stored that nothing proves, or otherwise than it was sent; where anything is written for
+those who prove nothing; where what was stored can't be read as an event; where a connection outlives every
+time limit; where memory grows. Each is kept as a file under .fuzz/. Exits with 1 where there is one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHARES = (
 )
 """What part of the inputs each has: the two last are the slowest by far."""
 ROOT = Path(__file__).parent.parent.parent
-out = Console()
+out = Console(width=150)
 
 
 @dataclass

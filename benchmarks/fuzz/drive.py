@@ -39,7 +39,7 @@ def by_chance(target: Target, name: str, number: int, watch: Watch) -> None:
 
 
 def by_atheris(
-    target: Target, name: str, number: int, watch: Watch, folder: Path, ends: Callable[[], None]
+    target: Target, name: str, number: int, watch: Watch, *, folder: Path, ends: Callable[[], None]
 ) -> None:
     """Try what libFuzzer makes; call `ends` then. Doesn't return: it ends the process."""
     from benchmarks.fuzz import targets  # noqa: PLC0415 - as above
@@ -149,7 +149,7 @@ def main() -> None:
         watch.end()
 
     if options.driver == "atheris":
-        by_atheris(target, options.target, options.seed, watch, options.folder, end)
+        by_atheris(target, options.target, options.seed, watch, folder=options.folder, ends=end)
     elif options.driver == "hypothesis":
         by_hypothesis(target, options.target, options.seed, watch)
     else:

@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "RECEIVER_WEBHOOK_SECRET": SECRET,
 }
 
-__all__ = ["APP_ID", "BOT", "BOT_TOKEN"]
+__all__ = ["API_TOKEN", "APP_ID", "BOT", "BOT_TOKEN"]
 
 
 def sign(body: bytes, token: str = API_TOKEN) -> bytes:

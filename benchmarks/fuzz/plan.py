@@ -71,7 +71,7 @@ def _requests(choices: Choices, kinds: Sequence[Callable[[Choices], Request]] | 
 
 
 def judged(data: bytes) -> Request:
-    """Make a request of an input whose first byte says how it gets in; the others are its body as they are."""
+    """Make a request of an input: its first byte says how it gets in, the others are its body."""
     way, content = data[:1] or b"\0", data[1 : requests.LIMIT]
     match way[0] % 8:
         case 0:

@@ -134,7 +134,7 @@ class Ledger:
 
     def fresh(self) -> dict[str, Any]:
         """Return the events that were stored since the last call, by id."""
-        entries = self._client.xrange(keys.INBOX, min=self._last)
+        entries: Any = self._client.xrange(keys.INBOX, min=self._last)
         if entries:
             self._last = f"({entries[-1][0].decode()}"
         return {envelope.id: envelope for _, envelope in open_all(entries)}
@@ -173,7 +173,7 @@ async def talk(port: int, made: Plan, number: int) -> tuple[bytes, bool]:
 
 
 async def _hear(connection: socket.socket, received: bytearray, wanted: int | None, patience: float) -> bool:
-    """Read until there are `wanted` answers, or it takes too long; tell whether the connection is still open."""
+    """Read until there are `wanted` answers, or it takes too long; tell whether it is still open."""
     loop = asyncio.get_running_loop()
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
@@ -202,6 +202,7 @@ class Run:
         self._watch = watch
         self._inputs = targets.chance("http", seed)
         self._ledger = Ledger(server.redis.url)
+        self._ledger.fresh()  # what has told that the server is well
         self.answered: Counter[int] = Counter()
         self.stored = 0
         self.unproved = 0

@@ -27,7 +27,7 @@ from receiver.events import Envelope
 from receiver.protocol import LeanHttp
 
 PATIENCE = 200.0
-"""Seconds, on the clock that jumps, after which nothing of a request may be left: far beyond all time limits."""
+"""Seconds, on the clock that jumps, after which nothing of a request may be left: beyond all time limits."""
 STEPS = 2
 TURNS = 60
 """Turns of the loop that every answer gets that waits for no time."""
@@ -107,7 +107,7 @@ class Wire:
         return {"peername": ("203.0.113.7", 50_000), "sockname": ("127.0.0.1", 80)}.get(name, default)
 
     def write(self, data: bytes) -> None:
-        """Keep what is written. Behind `close` it is dropped, and behind the end it is an error, as in uvloop."""
+        """Keep what is written. Behind `close` it is dropped; behind the end it is an error, as in uvloop."""
         if self.lost:
             raise RuntimeError("unable to perform operation on the transport; the handler is closed")
         if not self.closed:
@@ -211,8 +211,8 @@ class Stand:
             RECEIVER_DATA_DIR=str(Path(tempfile.gettempdir()) / "fuzz-never-made"),
         )
         with (
-            mock.patch.object(app, "connect", lambda *_, **__: self.redis),
-            mock.patch.object(app, "Storage", lambda *_, **__: self.kept),
+            mock.patch.object(app, "connect", return_value=self.redis),
+            mock.patch.object(app, "Storage", return_value=self.kept),
         ):
             self.app = app.create(config)
         self._config = uvicorn.Config(self.app, log_config=None, access_log=False, http=LeanHttp, ws="none")
@@ -332,7 +332,9 @@ class Stand:
 
     async def _may_read(self, wire: Wire) -> bool:
         """Wait until the protocol takes more; tell whether it does."""
-        while wire.paused and not wire.closed:
+        for _ in range(int(PATIENCE)):
+            if not wire.paused or wire.closed:
+                break
             await asyncio.sleep(1)
         return not wire.closed
 
@@ -344,20 +346,27 @@ class Stand:
 
     def _audit(self, plan: Plan) -> str:
         """Look at what was stored, written and logged."""
+        stored = self.kept.stored
+        self.stored += len(stored)
+        written = sum(self.redis.writes.values())
         if self.errors.found:
             return f"logged: {self.errors.found.pop()}"
         if self.log.leaks:
             return f"a secret in the log: {self.log.leaks.pop()}"
-        stored = self.kept.stored
-        self.stored += len(stored)
-        sent = plan.sent
-        for envelope in stored:
-            if not origin.is_proved(envelope.source, envelope.body, sent):
-                return f"stored without a proof: {envelope!r}"
-            if plan.regular and not any(envelope.body == one.body for one in plan.requests):
-                return f"stored otherwise than it was sent: {envelope!r}"
-            if trouble := later.trouble(envelope):
-                return trouble
-        if sum(self.redis.writes.values()) > sum(one.source == "bot" for one in stored):
+        if written > sum(one.source == "bot" for one in stored):  # which bots there are is noted
             return f"written: {dict(self.redis.writes)}"
-        return ""
+        return next(filter(None, (self._doubt(one, plan) for one in stored)), "")
+
+    def _doubt(self, envelope: Envelope, plan: Plan) -> str:
+        if not origin.is_proved(envelope.source, envelope.body, plan.sent):
+            return f"stored without a proof: {envelope!r}"
+        if plan.regular and not any(envelope.body == one.body for one in plan.requests):
+            return f"stored otherwise than it was sent: {envelope!r}"
+        return later.trouble(envelope)
+
+    def close(self) -> None:
+        """End it."""
+        self._lifespan.cancel()
+        self.loop.run_until_complete(asyncio.wait([self._lifespan]))
+        self.loop.close()
+        asyncio.set_event_loop(None)

@@ -1,4 +1,4 @@
-"""The targets: each takes an input, and says what is wrong with what came of it. And the inputs to begin with."""
+"""The targets: each takes an input, and says what is wrong with what came of it. And the first inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TARGETS = ("http", "intake")
 
 
 def target(name: str, stand: Stand) -> Callable[[bytes], str]:
-    """Return the target of this name: `http` feeds bytes to a connection, `intake` a request to the application."""
+    """Return a target: `http` feeds bytes to a connection, `intake` a whole request to the application."""
     if name == "http":
         return lambda data: stand(plan.read(data))
     return lambda data: stand.judge(plan.judged(data))

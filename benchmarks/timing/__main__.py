@@ -25,7 +25,7 @@ from benchmarks.timing import wire
 from benchmarks.timing.measure import BOUND, Result, measure
 from benchmarks.timing.subjects import Subject, subjects
 
-out = Console()
+out = Console(width=150)
 
 
 def judge(subject: Subject, samples: int, seed: int) -> tuple[Result, bool]:

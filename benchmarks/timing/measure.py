@@ -22,7 +22,10 @@ CROPS = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What two classes have shown. Times in nanoseconds; `difference` is of the means, second less first."""
+    """What two classes have shown. Times in nanoseconds; `difference` is of the means, second less first.
+
+    `t` is the largest that any crop gave, and `difference` belongs to it.
+    """
 
     samples: int
     t: float
@@ -30,7 +33,7 @@ class Result:
     median: float
     difference: float
     resolved: float
-    """The smallest difference that would have shown (|t| = BOUND), with that part of the times."""
+    """The smallest difference that would have shown (|t| = BOUND)."""
 
     @property
     def apart(self) -> bool:
@@ -65,15 +68,13 @@ def measure(
 def compare(times: Sequence[int], order: Sequence[int]) -> Result:
     """Compare times by class."""
     ranked = sorted(times)
-    found: Result | None = None
+    found = []
     for crop in CROPS:
         limit = ranked[min(len(ranked) - 1, int(len(ranked) * crop))]
-        t, difference, error = _welch(times, order, limit)
-        one = Result(len(times), t, crop, ranked[len(ranked) // 2], difference, BOUND * error)
-        if found is None or abs(one.t) > abs(found.t):
-            found = one
-    assert found is not None
-    return found
+        found.append((crop, *_welch(times, order, limit)))
+    crop, t, difference, _ = max(found, key=lambda one: abs(one[1]))
+    finest = min(error for *_, error in found)
+    return Result(len(times), t, crop, ranked[len(ranked) // 2], difference, BOUND * finest)
 
 
 def _welch(times: Sequence[int], order: Sequence[int], limit: int) -> tuple[float, float, float]:

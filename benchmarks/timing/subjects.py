@@ -1,4 +1,4 @@
-"""What is measured in process: for each comparison, what is wrong from the first byte and what only at the last."""
+"""What is measured in process: for each comparison, guesses wrong at the first byte, and only at the last."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Wanted = Literal["same", "apart", "either"]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A comparison. `wanted` is whether the classes must be the same, or told apart (which proves the method)."""
+    """A comparison. `wanted`: its classes must be the same, or must be told apart, as those of controls."""
 
     name: str
     classes: str
@@ -97,13 +97,19 @@ def _units(dice: random.Random) -> list[Subject]:
         with suppress(Rejected):
             intake.unsigned_webhook(given, BODY)
 
-    paths = [[one.decode() for one in pool] for pool in by_place(secret, dice)]
+    first, second = by_place(secret, dice)
+    paths = [one.decode() for one in first], [one.decode() for one in second]
     token = origin.BOT_TOKEN.encode()
-    claims = [[intake.bot_claim(_callback(one)) for one in pool] for pool in by_place(token, dice)]
+    first, second = by_place(token, dice)
+    claims = (
+        [intake.bot_claim(callback(one)) for one in first],
+        [intake.bot_claim(callback(one)) for one in second],
+    )
     page = SecretStr(noise.decode())
     links = Tokens(tokens)
     link = links.sign(Subscription("digest", "ada"))
-    swapped = [[one.decode() for one in pool] for pool in _links(link, dice)]
+    first, second = _links(link, dice)
+    swapped = [one.decode() for one in first], [one.decode() for one in second]
     half = right[:32] + noise[32:]
     return [
         Subject("signature", "wrong at first / last", verify, *by_place(right, dice)),
@@ -142,7 +148,7 @@ def _links(link: str, dice: random.Random) -> tuple[list[bytes], list[bytes]]:
     return pools(lambda: wrong(right, 0, dice), lambda: wrong(right, 20, dice))
 
 
-def _callback(token: bytes) -> bytes:
+def callback(token: bytes) -> bytes:
     return CALLBACKS[0].replace(origin.BOT_TOKEN.encode(), token)
 
 
@@ -158,7 +164,7 @@ def _whole(dice: random.Random) -> list[Subject]:
         return Request(WEBHOOK + b"/" + given, [], BODY, None)
 
     def called(given: bytes) -> Request:
-        return Request(BOT_PATH, [], _callback(given), None)
+        return Request(BOT_PATH, [], callback(given), None)
 
     every = (
         ("webhook", right, signed),
@@ -182,7 +188,7 @@ def _told(dice: random.Random) -> list[Subject]:
     """What can be told apart by its time, or may be: nothing of it is part of a secret."""
     stand = Stand()
     right = origin.sign(BODY)
-    known = Request(BOT_PATH, [], _callback(b"x" * 29), None)
+    known = Request(BOT_PATH, [], callback(b"x" * 29), None)
     unknown = Request(BOT_PATH, [], known.body.replace(b'"helper_bot"', b'"nobody_bot"'), None)
     tokens = [origin.API_TOKEN.encode()]
     with_secret, without = Intake(tokens, origin.SECRET), Intake(tokens)

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.fuzz import origin, requests
 from benchmarks.fuzz.requests import Request
 from benchmarks.fuzz.served import Server
-from benchmarks.timing.subjects import BODY, POOL, Subject, _callback, wrong
+from benchmarks.timing.subjects import BODY, POOL, Subject, callback, wrong
 
 _LONGER = b'{"category":"' + b"x" * 20_000 + b'"}'
 
@@ -54,7 +54,7 @@ def _subjects(client: Client, dice: random.Random) -> list[Subject]:
         return _raw(Request(requests.WEBHOOK + b"/" + given, [], BODY, None))
 
     def called(given: bytes) -> bytes:
-        return _raw(Request(requests.BOT_PATH, [], _callback(given), None))
+        return _raw(Request(requests.BOT_PATH, [], callback(given), None))
 
     unknown = called(b"x" * 29).replace(b'"helper_bot"', b'"nobody_bot"')
     every = (
