@@ -1,4 +1,4 @@
-"""The instrument of `scripts/timing`: it sees what differs, and nothing where nothing does. (No times here.)"""
+"""The instrument of `scripts/timing`: it sees what differs, and nothing where nothing does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from benchmarks.fuzz.stand import Stand
 from benchmarks.timing.measure import BOUND, compare
 from benchmarks.timing.subjects import by_place, subjects, wrong
 
@@ -13,7 +14,7 @@ dice = random.Random(1)
 
 
 def times(shift: float, *, outliers: bool = False) -> tuple[list[int], list[int]]:
-    """Make 20,000 times of two classes, of which the second takes `shift` longer; and which is of which class."""
+    """Make times of two classes, of which the second takes `shift` longer; and say whose each is."""
     order = [dice.getrandbits(1) for _ in range(20_000)]
     found = [round(dice.gauss(2000, 100) + shift * one) for one in order]
     if outliers:
@@ -54,9 +55,11 @@ def test_guesses():
 
 def test_subjects():
     """Each comparison can be made with each class, and there are controls that leak."""
-    every = subjects(1)
+    stand = Stand()
+    every = subjects(stand, 1)
     for subject in every:
         subject.run(subject.first[0])
         subject.run(subject.second[0])
     assert sum(subject.wanted == "apart" for subject in every) >= 2
     assert sum(subject.wanted == "same" for subject in every) >= 8
+    stand.close()

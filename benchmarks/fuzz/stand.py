@@ -252,7 +252,7 @@ class Stand:
             found = self.loop.run_until_complete(self._run(plan))
         except Exception as error:  # whatever leaves the protocol is a finding
             found = f"{type(error).__name__}: {str(error)[:200]}"
-        return found or self._audit(plan)
+        return self._audit(plan) or found
 
     def judge(self, request: Request) -> str:
         """Have a request judged that the HTTP server has read already; as for a plan."""
@@ -288,10 +288,11 @@ class Stand:
             return f"{type(error).__name__}: {str(error)[:200]}"
         status = sent[0]["status"]
         self.answered[status] += 1
-        if request.expects is not None and status not in request.expects:
-            return f"answered {status}, expected {sorted(request.expects)}"
         proof = b" ".join([request.path, *(value for _, value in request.headers)])
-        return self._audit(Plan([proof], [request], "wait"))
+        trouble = self._audit(Plan([proof], [request], "wait"))
+        if not trouble and request.expects is not None and status not in request.expects:
+            return f"answered {status}, expected {sorted(request.expects)}"
+        return trouble
 
     async def _run(self, plan: Plan) -> str:
         wire = Wire(self.loop)

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.fuzz import machine
+from benchmarks.fuzz.stand import Stand
 from benchmarks.timing import wire
 from benchmarks.timing.measure import BOUND, Result, measure
 from benchmarks.timing.subjects import Subject, subjects
@@ -78,7 +79,7 @@ def main() -> None:
             out.print(f"{subject.name} ({subject.classes}): |t| = {abs(result.t):.1f}", highlight=False)
 
     if options.samples:
-        run(subjects(options.seed), options.samples)
+        run(subjects(Stand(), options.seed), options.samples)
     if options.socket:
         with wire.served(options.seed) as every:
             run(every, options.socket)

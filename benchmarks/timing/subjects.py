@@ -57,10 +57,10 @@ def by_place(right: bytes, dice: random.Random) -> tuple[list[bytes], list[bytes
     return pools(lambda: wrong(right, 0, dice), lambda: wrong(right, last, dice))
 
 
-def subjects(seed: int) -> list[Subject]:
-    """Return all of them."""
+def subjects(stand: Stand, seed: int) -> list[Subject]:
+    """Return all of them; `stand` takes whole requests."""
     dice = random.Random(seed)  # noqa: S311 - no secret
-    return [*_controls(dice), *_units(dice), *_whole(dice), *_told(dice)]
+    return [*_controls(dice), *_units(dice), *_whole(stand, dice), *_told(stand, dice)]
 
 
 def _controls(dice: random.Random) -> list[Subject]:
@@ -152,9 +152,8 @@ def callback(token: bytes) -> bytes:
     return CALLBACKS[0].replace(origin.BOT_TOKEN.encode(), token)
 
 
-def _whole(dice: random.Random) -> list[Subject]:
+def _whole(stand: Stand, dice: random.Random) -> list[Subject]:
     """Whole requests, by the application's own entrance."""
-    stand = Stand()
     right, secret, token = origin.sign(BODY), origin.SECRET.encode(), origin.BOT_TOKEN.encode()
 
     def signed(given: bytes) -> Request:
@@ -184,9 +183,8 @@ def _requests(
     return pools(lambda: make(wrong(right, 0, dice)), lambda: make(wrong(right, last, dice)))
 
 
-def _told(dice: random.Random) -> list[Subject]:
+def _told(stand: Stand, dice: random.Random) -> list[Subject]:
     """What can be told apart by its time, or may be: nothing of it is part of a secret."""
-    stand = Stand()
     right = origin.sign(BODY)
     known = Request(BOT_PATH, [], callback(b"x" * 29), None)
     unknown = Request(BOT_PATH, [], known.body.replace(b'"helper_bot"', b'"nobody_bot"'), None)
