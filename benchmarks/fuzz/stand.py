@@ -320,16 +320,23 @@ class Stand:
             await asyncio.sleep(PATIENCE / STEPS)
         if not wire.lost:
             wire.lose(None)
-            await self._rest(wire)
+            await self._clear()
             return f"the connection is open after {PATIENCE:g} s"
         if self._state.tasks or self._state.connections:
             left = f"{len(self._state.tasks)} tasks, {len(self._state.connections)} connections"
-            self._state.tasks.clear()
-            self._state.connections.clear()
+            await self._clear()
             return f"a connection has ended, and is not forgotten: {left}"
         self.received = bytes(wire.written)
         self.answered.update(map(int, STATUS.findall(wire.written)))
         return fault(plan, bytes(wire.written), whole=whole)
+
+    async def _clear(self) -> None:
+        """Let the next input begin anew, after one that left something behind."""
+        left = list(self._state.tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        self._state.connections.clear()
 
     async def _may_read(self, wire: Wire) -> bool:
         """Wait until the protocol takes more; tell whether it does."""
