@@ -215,7 +215,9 @@ class Stand:
             mock.patch.object(app, "Storage", return_value=self.kept),
         ):
             self.app = app.create(config)
-        self._config = uvicorn.Config(self.app, log_config=None, access_log=False, http=LeanHttp, ws="none")
+        self._config = uvicorn.Config(
+            self.app, log_config=None, access_log=False, proxy_headers=False, http=LeanHttp, ws="none"
+        )
         self._config.load()
         self._state = ServerState()
         self._held: dict[str, Any] = {}
@@ -337,6 +339,7 @@ class Stand:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         self._state.connections.clear()
+        self.errors.found.clear()  # of the cancelling
 
     async def _may_read(self, wire: Wire) -> bool:
         """Wait until the protocol takes more; tell whether it does."""
