@@ -33,10 +33,10 @@ from benchmarks.fuzz import machine, plan
 from benchmarks.fuzz.watch import FLAT
 
 SHARES = (
-    ("chance", "http", 0.30),
-    ("chance", "intake", 0.30),
-    ("atheris", "http", 0.13),
-    ("atheris", "intake", 0.255),
+    ("chance", "http", 0.25),
+    ("chance", "intake", 0.32),
+    ("atheris", "http", 0.12),
+    ("atheris", "intake", 0.295),
     ("hypothesis", "http", 0.010),
     ("hypothesis", "intake", 0.005),
 )
