@@ -76,6 +76,8 @@ values = st.recursive(
     ),
     max_leaves=5,
 )
+ids = st.sampled_from(["\ud83d", "x" * 500 + "\udc00", "", "0"]) | st.text(max_size=5) | st.integers()
+named = st.dictionaries(st.sampled_from(["channel_url", "user_id", "message_id"]), ids, min_size=1)
 
 
 def test_any_body(stand):
@@ -86,9 +88,12 @@ def test_any_body(stand):
         st.sampled_from([0, 1, 2, 4, 6]),
         st.sampled_from(CATEGORIES),
         st.dictionaries(st.sampled_from(WORDS[1:18]), values, max_size=5),
+        st.dictionaries(
+            st.sampled_from(["channel", "user", "sender", "message", "payload"]), named, max_size=2
+        ),
     )
-    def tried(way, category, found):
-        body = json.dumps({"category": category} | found).encode()
+    def tried(way, category, found, more):
+        body = json.dumps({"category": category} | found | more).encode()
         assert stand.judge(plan.judged(bytes([way]) + body)) == ""
 
     tried()

@@ -109,9 +109,10 @@ def _trial(target: Target, watch: Watch) -> Callable[[bytes], None]:
 def _strategy(name: str) -> st.SearchStrategy[bytes]:
     if name == "http":
         return st.binary(min_size=20, max_size=400)
+    about = st.dictionaries(st.sampled_from(("channel_url", "user_id", "message_id")), values, min_size=1)
     named = st.fixed_dictionaries(
         {"category": st.sampled_from(CATEGORIES)},
-        optional=dict.fromkeys(WORDS[1:18], values),
+        optional=dict.fromkeys(WORDS[1:18], values) | dict.fromkeys(("channel", "user", "message"), about),
     )
     return st.tuples(
         st.binary(min_size=1, max_size=1), st.one_of(named, named, named, values).map(_encoded)
