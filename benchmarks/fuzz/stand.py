@@ -40,6 +40,7 @@ _READING = {
     "hexists": 0,
     "get": None,
     "sismember": 0,
+    "smembers": set(),
     "ping": True,
 }
 
@@ -244,7 +245,8 @@ class Stand:
     async def _rest_until_lives(self) -> None:
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        assert self._lives, "the application did not start"
+        if not self._lives:
+            raise RuntimeError(f"the application did not start: {self.errors.found or self._lifespan}")
 
     def __call__(self, plan: Plan) -> str:
         """Run a plan; say what is wrong with what came of it, or ""."""
