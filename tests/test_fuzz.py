@@ -22,7 +22,7 @@ from receiver.endpoint import Endpoint
 from receiver.events import Event
 from receiver.pipeline import keys
 
-BODY = b'{"category":"weather:storm"}'
+BODY = b'{"category":"weather:storm","app_id":"%b"}' % origin.APP_ID.encode()
 usual = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 
 from benchmarks.fuzz import bodies
 from benchmarks.fuzz.choices import Choices
-from benchmarks.fuzz.origin import APP_ID, BOT, BOT_TOKEN, OTHER_TOKEN, SECRET, is_proved, sign, sign_desk
+from benchmarks.fuzz.origin import (
+    APP_ID,
+    BOT,
+    BOT_TOKEN,
+    FOREIGN_TOKEN,
+    OTHER_TOKEN,
+    SECRET,
+    is_ours,
+    names_the_bot,
+    sign,
+    sign_desk,
+)
 from receiver.samples import API_TOKEN
 
 LIMIT = 64 * 1024
@@ -55,7 +66,19 @@ def genuine(choices: Choices) -> Request:
     name = choices.pick((b"x-sendbird-signature", b"X-Sendbird-Signature", b"X-SENDBIRD-SIGNATURE"))
     value = sign(body, choices.pick((API_TOKEN, OTHER_TOKEN)))
     value = choices.pick((value, b"  " + value, value + b"\t "))
-    return Request(choices.pick(_SAME), [(name, value)], body, GENUINE)
+    return Request(choices.pick(_SAME), [(name, value)], body, accepted(body))
+
+
+def accepted(body: bytes) -> frozenset[int]:
+    """Return what may answer a proof that is right: where several applications are known, one has to be named."""
+    return GENUINE if is_ours(body) else GENUINE | {401}
+
+
+def crossed(choices: Choices) -> Request:
+    """A webhook with the signature of another application of ours."""
+    body = bodies.body(choices)
+    expects = frozenset({400, 401}) if is_ours(body) else GENUINE | {401}
+    return Request(WEBHOOK, [(b"x-sendbird-signature", sign(body, FOREIGN_TOKEN))], body, expects)
 
 
 def forged(choices: Choices, token: str = API_TOKEN) -> Request:
@@ -121,7 +144,7 @@ def callback(choices: Choices) -> Request:
     if choices.one_in(8):
         headers = [(b"x-sendbird-signature", sign(body))]
         return Request(BOT_PATH, headers, body, frozenset({200, 400, 401}))
-    expects = GENUINE if is_proved("bot", body, b"") else frozenset({400, 401})
+    expects = accepted(body) if names_the_bot(body) else frozenset({400, 401})
     return Request(BOT_PATH, [], body, expects)
 
 
@@ -164,7 +187,7 @@ _SAME = (
 )
 """The webhooks' path, as it may be written."""
 KINDS: tuple[Kind, ...] = (
-    *(genuine, genuine, genuine, forged, forged, forged, smuggled),
+    *(genuine, genuine, genuine, crossed, forged, forged, forged, smuggled),
     *(unsigned, unsigned, callback, callback, desk, elsewhere),
 )
 FORGERIES: tuple[Kind, ...] = (stranger, stranger, stranger, elsewhere)

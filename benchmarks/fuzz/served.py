@@ -77,7 +77,7 @@ class Server:
 
     def is_well(self) -> bool:
         """Tell whether it takes a webhook."""
-        body = b'{"category":"fuzz:well"}'
+        body = b'{"category":"fuzz:well","app_id":"%b"}' % origin.APP_ID.encode()
         made = requests.Request(requests.WEBHOOK, [(b"x-sendbird-signature", origin.sign(body))], body, None)
         made = requests.written(
             made, [(b"connection", b"close"), (b"content-length", b"%d" % len(body))], body
