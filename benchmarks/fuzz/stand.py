@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import uvicorn
@@ -23,8 +23,11 @@ from benchmarks.fuzz.clock import Loop
 from benchmarks.fuzz.plan import STATUS, Plan, fault
 from benchmarks.fuzz.requests import LIMIT, Request
 from receiver import app, logs, settings
+from receiver.errors import SendbirdRefused
 from receiver.events import Envelope
 from receiver.protocol import LeanHttp
+from receiver.sendbird.api import NOT_FOUND
+from receiver.sendbird.platform import Platform
 
 PATIENCE = 200.0
 """Seconds, on the clock that jumps, after which nothing of a request may be left: beyond all time limits."""
@@ -186,6 +189,10 @@ class _Errors(logging.Handler):
             self.found.append(f"{record.name}: {str(record.msg)[:300]} {record.exc_info or ''}")
 
 
+async def _no_such_bot(self: Platform, userid: str) -> NoReturn:
+    raise SendbirdRefused("no such bot", status=400, code=NOT_FOUND)
+
+
 class Stand:
     """The receiver. Call it with plans; `answered` and `stored` count what came of them."""
 
@@ -211,6 +218,8 @@ class Stand:
             RECEIVER_MAX_BODY=str(LIMIT),
             RECEIVER_DATA_DIR=str(Path(tempfile.gettempdir()) / "fuzz-never-made"),
         )
+        self._patch = mock.patch.object(Platform, "get_bot", _no_such_bot)
+        self._patch.start()
         with (
             mock.patch.object(app, "connect", return_value=self.redis),
             mock.patch.object(app, "Storage", return_value=self.kept),
@@ -382,4 +391,5 @@ class Stand:
         self._lifespan.cancel()
         self.loop.run_until_complete(asyncio.wait([self._lifespan]))
         self.loop.close()
+        self._patch.stop()
         asyncio.set_event_loop(None)
