@@ -19,6 +19,12 @@ from benchmarks.fuzz.origin import (
     sign,
     sign_desk,
 )
+from benchmarks.fuzz.requests import Request
+
+Ending = Literal["wait", "end", "close", "reset"]
+"""What the client does when all is sent: wait for the server, say that this was all, hang up, or reset."""
+MOST_PIECES = 50
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
 @dataclass(frozen=True, slots=True)
