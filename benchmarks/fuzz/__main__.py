@@ -173,7 +173,9 @@ def replay(file: Path) -> bool:
     requests = [plan.judged(data)] if name == "intake" else plan.read(data).requests
     for request in requests:
         out.print(request, markup=False)
-    trouble = targets.target(name, Stand())(data)
+    stand = Stand()
+    trouble = targets.target(name, stand)(data)
+    stand.close()
     out.print(trouble or "Nothing is wrong with what comes of it.", markup=False)
     return not trouble
 

@@ -156,6 +156,7 @@ def main() -> None:
     else:
         by_chance(target, options.target, options.seed, watch)
     end()
+    stand.close()
 
 
 if __name__ == "__main__":

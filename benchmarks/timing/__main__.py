@@ -79,7 +79,9 @@ def main() -> None:
             out.print(f"{subject.name} ({subject.classes}): |t| = {abs(result.t):.1f}", highlight=False)
 
     if options.samples:
-        run(subjects(Stand(), options.seed), options.samples)
+        stand = Stand()
+        run(subjects(stand, options.seed), options.samples)
+        stand.close()
     if options.socket:
         with wire.served(options.seed) as every:
             run(every, options.socket)
