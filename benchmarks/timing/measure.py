@@ -24,7 +24,7 @@ CROPS = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
 class Result:
     """What two classes have shown. Times in nanoseconds; `difference` is of the means, second less first.
 
-    `t` is the largest that any crop gave, and `difference` belongs to it.
+    `t` is the largest that any crop gave; `difference` is by the crop that tells it best.
     """
 
     samples: int
@@ -72,9 +72,9 @@ def compare(times: Sequence[int], order: Sequence[int]) -> Result:
     for crop in CROPS:
         limit = ranked[min(len(ranked) - 1, int(len(ranked) * crop))]
         found.append((crop, *_welch(times, order, limit)))
-    crop, t, difference, _ = max(found, key=lambda one: abs(one[1]))
-    finest = min(error for *_, error in found)
-    return Result(len(times), t, crop, ranked[len(ranked) // 2], difference, BOUND * finest)
+    crop, t, *_ = max(found, key=lambda one: abs(one[1]))
+    *_, difference, error = min(found, key=lambda one: one[3])
+    return Result(len(times), t, crop, ranked[len(ranked) // 2], difference, BOUND * error)
 
 
 def _welch(times: Sequence[int], order: Sequence[int], limit: int) -> tuple[float, float, float]:
