@@ -33,10 +33,10 @@ from benchmarks.fuzz import machine, plan
 from benchmarks.fuzz.watch import FLAT
 
 SHARES = (
-    ("chance", "http", 0.25),
-    ("chance", "intake", 0.32),
-    ("atheris", "http", 0.12),
-    ("atheris", "intake", 0.295),
+    ("chance", "http", 0.15),
+    ("chance", "intake", 0.37),
+    ("atheris", "http", 0.08),
+    ("atheris", "intake", 0.385),
     ("hypothesis", "http", 0.010),
     ("hypothesis", "intake", 0.005),
 )

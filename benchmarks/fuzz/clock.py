@@ -46,7 +46,7 @@ class Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now = 0.0
         super().__init__(_Nothing(self._pass))
-        self._clock_resolution = 0.001  # after many inputs it is so late that a nanosecond is nothing to a float
+        self._clock_resolution = 0.001  # after many inputs it is so late that floats know no nanoseconds
 
     def _pass(self, seconds: float) -> None:
         self._now += seconds
