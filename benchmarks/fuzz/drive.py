@@ -48,12 +48,14 @@ def by_atheris(
     corpus.mkdir(exist_ok=True)
     for count, data in enumerate(targets.seeds(name)):
         (corpus / f"{count:04}").write_bytes(data)
+    first = sum(1 for _ in corpus.iterdir())
     words = folder / "words.dict"
     words.write_text("".join(f'"{word}"\n' for word in WORDS))
 
     def try_one(data: bytes) -> None:
         watch.note(data, target(data))
         if watch.over:
+            watch.more["reached new code"] = sum(1 for _ in corpus.iterdir()) - first
             ends()
             os._exit(0)  # libFuzzer takes any other end for a crash
 
