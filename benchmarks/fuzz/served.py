@@ -1,6 +1,6 @@
 """A real `receiver serve` with a real Redis: what comes over real connections, and what is written of it.
 
-Every other thousand of inputs proves nothing of its origin; while they come, nothing may be written.
+Every other phase proves nothing of its origin; while it lasts, nothing may be written.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from receiver.pipeline import keys
 from receiver.pipeline.inbox import open_all
 
 ROOT = Path(__file__).parent.parent.parent
-PHASE = 1000
-AT_ONCE = 64
+PHASE = 2500
+AT_ONCE = 128
 BODY_TIMEOUT = 0.5
 ANSWERED_WITHIN = 10.0
 """Seconds in which an answer has to come; and those that are given to what may not be a request at all."""
@@ -208,7 +208,7 @@ class Run:
         self.unproved = 0
 
     async def phase(self, *, forgery: bool) -> None:
-        """Try a thousand inputs; with `forgery`, none of them proves its origin."""
+        """Try some thousand inputs; with `forgery`, none of them proves its origin."""
         before, state = self._ledger.writes(), self._ledger.state()
         count = min(PHASE, self._watch.wanted - self._watch.done)
         inputs = list(islice(self._inputs, count))
