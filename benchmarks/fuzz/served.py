@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -42,8 +43,9 @@ SETTLES = 0.3
 class Server:
     """The processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] = origin.ENVIRONMENT) -> None:
         self._folder = folder
+        self._settings = settings
         self.redis = EmbeddedRedis(folder / "redis", fsync="no")
         self.log = folder / "serve.log"
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -52,7 +54,8 @@ class Server:
     def start(self) -> None:
         """Start them; return when requests are answered."""
         self.redis.start()
-        settings = origin.ENVIRONMENT | {
+        settings = {
+            **self._settings,
             "RECEIVER_REDIS_URL": self.redis.url,
             "RECEIVER_MAX_BODY": str(requests.LIMIT),
             "RECEIVER_BODY_TIMEOUT": f"{BODY_TIMEOUT:g}s",

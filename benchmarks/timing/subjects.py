@@ -120,10 +120,11 @@ def _units(dice: random.Random) -> list[Subject]:
             *pools(lambda: wrong(noise, 63, dice), lambda: wrong(half, 63, dice)),
         ),
         Subject(
-            "signature",
-            "right by one token / the other",
+            "told: which of our tokens has signed",
+            "the first / the second",
             verify,
             *pools(lambda: bytes(bytearray(other)), lambda: bytes(bytearray(right))),
+            "either",
         ),
         Subject("secret in the path", "wrong at first / last", unsigned, *paths),
         Subject(

@@ -14,6 +14,10 @@ from benchmarks.fuzz.requests import Request
 from benchmarks.fuzz.served import Server
 from benchmarks.timing.subjects import BODY, POOL, Subject, callback, wrong
 
+# No application, so that no bot is looked up.
+_SETTINGS = {
+    name: value for name, value in origin.ENVIRONMENT.items() if "APP" not in name and "URL" not in name
+}
 _LONGER = b'{"category":"' + b"x" * 20_000 + b'"}'
 
 
@@ -36,7 +40,7 @@ def served(seed: int) -> Iterator[list[Subject]]:
     """Give what is measured, while a server runs."""
     dice = random.Random(seed)  # noqa: S311 - no secret
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder))
+        server = Server(Path(folder), _SETTINGS)
         server.start()
         try:
             yield _subjects(Client(server.port), dice)
