@@ -68,11 +68,11 @@ def _subjects(client: Client, dice: random.Random) -> list[Subject]:
     )
     found = [
         Subject(
-            "control, socket: 1 KiB more to sign",
-            "19 / 20 KiB",
+            "control, socket: 8 KiB more to sign",
+            "11 / 19 KiB",
             client,
+            [signed(b"0" * 64, _LONGER[: 11 * 1024])],
             [signed(b"0" * 64, _LONGER[: 19 * 1024])],
-            [signed(b"0" * 64, _LONGER[: 20 * 1024 - 500])],
             "apart",
         )
     ]
