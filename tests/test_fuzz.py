@@ -53,7 +53,7 @@ def test_inputs_by_chance(stand, name):
     for data in islice(targets.chance(name, seed=20161121), 600):
         assert target(data) == "", data
     assert stand.stored > 50
-    assert len(stand.answered) >= 4
+    assert len(stand.answered) >= 3
 
 
 def test_any_connection(stand):
@@ -118,7 +118,7 @@ class TestOracle:
 
     def test_failure(self, stand, monkeypatch):
         """A failure."""
-        monkeypatch.setattr(intake.Intake, "webhook", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(intake.Intake, "_envelope", lambda *_: 1 / 0)
         assert stand(once(webhook())).startswith("logged: receiver.app: ")
         assert stand.judge(webhook()) == "answered 500, expected [200]"  # a failure is logged once a minute
 
