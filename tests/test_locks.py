@@ -16,6 +16,7 @@ LOCKS = (
     "benchmarks/requirements.lock",
     "benchmarks/arq.lock",
     "benchmarks/celery.lock",
+    "benchmarks/fuzz.lock",
 )
 INSTALLERS = ("Dockerfile", ".ci/run", "scripts/*")
 
