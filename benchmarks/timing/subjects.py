@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import SecretStr
-from receiver.guard import proofs
 
 from benchmarks.fuzz import origin
 from benchmarks.fuzz.bodies import CALLBACKS, WEBHOOKS
@@ -17,6 +16,7 @@ from benchmarks.fuzz.requests import BOT_PATH, WEBHOOK, Request
 from benchmarks.fuzz.stand import Stand
 from receiver import signature
 from receiver.errors import Rejected
+from receiver.guard import proofs
 from receiver.intake import Intake
 from receiver.mail.unsubscribe import Subscription, Tokens
 

@@ -10,11 +10,10 @@ from secrets import token_hex
 from typing import Self
 
 from receiver import settings
-from receiver.cli import notes
+from receiver.cli import notes, ports
 from receiver.cli.processes import Processes
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError
-from receiver.testing.servers import free_port
 
 HANDLER = "receiver.cli.bench_handler"
 PATIENCE = 60.0
@@ -46,7 +45,7 @@ class BenchStack:
         self._log = folder / "log"
         self._reader = notes.Reader(folder / "notes")
         server = self._open.enter_context(EmbeddedRedis(folder / "redis"))
-        self.port = free_port()
+        self.port = ports.free()
         environment = {
             "RECEIVER_REDIS_URL": server.url,
             "RECEIVER_DATA_DIR": str(folder),

@@ -25,3 +25,10 @@ def check(host: str, port: int, *, options: str) -> None:
         raise ReceiverError(
             f"can't listen on {host}:{port}: {error.strerror or error}. Choose another with {options}."
         ) from None
+
+
+def free() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
