@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from receiver.children import die_with_parent
+from receiver.children import die_with_parent, signals_blocked
 from receiver.errors import ReceiverError
 
 STARTS_WITHIN = 60.0
@@ -63,7 +63,8 @@ class Processes:
         It inherits the file descriptors `keep`.
         """
         inherited = {name: value for name, value in os.environ.items() if name not in without}
-        with log.open("ab") if log else contextlib.nullcontext() as output:
+        # A Ctrl-C that comes while Python forks would be lost: it waits until that is done.
+        with log.open("ab") if log else contextlib.nullcontext() as output, signals_blocked():
             process = subprocess.Popen(  # noqa: S603 - the arguments are ours
                 # -P: the working directory, where handlers may be, must not hide what is installed
                 [sys.executable, "-P", "-m", "receiver", *arguments],
@@ -73,9 +74,9 @@ class Processes:
                 cwd=log.parent if log else None,
                 start_new_session=True,  # Ctrl-C is for this process: it ends the others in order
                 pass_fds=keep,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - a thread that watches files takes no lock of ours
+                preexec_fn=_begin(),  # noqa: PLW1509 - a thread that watches files takes no lock of ours
             )
-        self._loose.append(process)
+            self._loose.append(process)
         return process
 
     def replace(self, name: str, process: subprocess.Popen[bytes]) -> None:
@@ -135,3 +136,14 @@ class Processes:
 
     def __exit__(self, *error: Any) -> None:
         self.stop()
+
+
+def _begin() -> Callable[[], None]:
+    """Return what a new child does first: it ends with its parent, and takes signals again."""
+    ask = die_with_parent()
+
+    def begin() -> None:
+        ask()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+
+    return begin
