@@ -16,6 +16,7 @@ from receiver import settings, signature
 from receiver.errors import SettingsError
 from receiver.events.batches import Batch
 from receiver.events.event import Event
+from receiver.redaction import SecretUrl
 from receiver.sendbird.platform import Platform
 from receiver.settings import SENDBIRD_URL, Settings
 
@@ -62,7 +63,7 @@ def _url(config: Settings, app_id: str, *, is_first: bool) -> str | None:
     if not app_id:
         return None
     pattern = given if given is not None and "{app_id}" in given else SENDBIRD_URL
-    return pattern.replace("{app_id}", app_id)
+    return SecretUrl(pattern.replace("{app_id}", app_id))
 
 
 class Origins:

@@ -1,8 +1,7 @@
 """uvicorn's HTTP protocol, with less work around each answer, and with limits on what a stranger may cost.
 
-uvicorn writes the head of an answer and its body in two system calls, and sets a timer for each answer: what
-a connection that is kept alive may be idle. Here it is one call, and one timer that is left to run: that
-saves a sixth of what uvicorn takes for a request.
+uvicorn writes the head of an answer and its body in two system calls, and sets a timer for each. Here it is
+one call, and one timer that is left to run: that saves a sixth of what uvicorn takes for a request.
 
 uvicorn limits neither heads nor what surrounds a body, waits without end for a head to come, takes in
 thousands of requests that come in one piece, and logs a line for each that is none. Here each of these has

@@ -244,7 +244,7 @@ class Settings(Sourced):
     @property
     def platform_url(self) -> str:
         """Base of the Platform API, without a trailing slash."""
-        return (self.api_url or SENDBIRD_URL).replace("{app_id}", self.app_id)
+        return redaction.SecretUrl((self.api_url or SENDBIRD_URL).replace("{app_id}", self.app_id))
 
     @property
     def api_keys(self) -> tuple[bytes, ...]:

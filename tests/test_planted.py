@@ -270,7 +270,8 @@ def test_nothing_secret_gets_out(place):
     bad = {"x-sendbird-signature": place.in_headers["a signature"]}
     assert place.send(MessageSent, "/sendbird/webhook", headers=bad).status_code == 401
     assert place.send(MessageSent, f"/sendbird/webhook/{place.guess}").status_code in (401, 404)
-    assert place.send(BotMessage, "/sendbird/bot", token=place.guess, bot="configured").status_code == 401
+    guessed = place.send(BotMessage, "/sendbird/bot", headers=bad, token=place.guess, bot="configured")
+    assert guessed.status_code == 401
     broken = f'{{"category": "x", "text": {json.dumps(TEXT)},'.encode()
     signed = wire.headers(broken, API_TOKEN)
     assert place.send(MessageSent, "/sendbird/webhook", broken, signed).status_code == 400

@@ -25,6 +25,7 @@ import redis
 from benchmarks.fuzz import origin, plan, requests, targets
 from benchmarks.fuzz.plan import Plan
 from benchmarks.fuzz.watch import Watch
+from receiver.cipher import PLAIN
 from receiver.embedded import EmbeddedRedis
 from receiver.pipeline import keys
 from receiver.pipeline.inbox import open_all
@@ -140,7 +141,7 @@ class Ledger:
         entries: Any = self._client.xrange(keys.INBOX, min=self._last)
         if entries:
             self._last = f"({entries[-1][0].decode()}"
-        return {envelope.id: envelope for _, envelope in open_all(entries)}
+        return {envelope.id: envelope for _, envelope in open_all(entries, PLAIN)}
 
 
 async def talk(port: int, made: Plan, number: int) -> tuple[bytes, bool]:

@@ -141,6 +141,7 @@ async def test_what_raises_or_hangs_harms_nobody(kitchen):
         assert attempt.outcome == ("timed out" if said.startswith("no end") else "failed")
 
 
+@pytest.mark.timeout(240)
 async def test_what_ends_its_worker_is_found_out(kitchen):
     """Each is a dead letter that says of what its worker died, once per failure that it was allowed.
 
@@ -151,7 +152,7 @@ async def test_what_ends_its_worker_is_found_out(kitchen):
         wait_for(lambda: "leads" in work.output, what="the dispatcher")
         kinds = {kind: await kitchen.poison(kind, n=-1) for kind in DEADLY}
         sent, took, n = {}, {}, 0
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while len(await kitchen.ended(kinds)) < len(kinds):
             assert time.monotonic() < deadline, set(kinds) - set(await kitchen.ended(kinds))
             sent[n] = time.monotonic()
@@ -176,7 +177,7 @@ async def test_what_ends_its_worker_is_found_out(kitchen):
         mine = [m for name, m in kitchen.seen() if name == f"c{number}"]
         first = list(dict.fromkeys(mine))
         assert first == sorted(first)
-    assert sorted(took.values())[len(took) // 2] < 3
+    assert sorted(took.values())[len(took) // 2] < 10
     for entry, _ in await kitchen.road.inbox.latest(1000):
         [history] = await histories.load(kitchen.road.client, [entry])
         assert all(one.status == "done" for one in history.deliveries if one.handler == "poison.well")
