@@ -284,8 +284,8 @@ def test_nothing_secret_gets_out(place):
 
     # Every verb that shows something, and some that fail.
     verbs = [
-        (("doctor",), 0, False),
-        (("doctor", "--json"), 0, False),
+        (("doctor",), 1, False),  # the other application is nowhere to be called
+        (("doctor", "--json"), 1, False),
         (("events",), 0, False),
         (("events", "--json"), 0, False),
         (("events", "show", message), 0, True),
