@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
 from rq.job import Job
+from rq.serializers import JSONSerializer
 from rq.worker import DequeueStrategy, WorkerStatus
 
 from receiver import discovery, settings
@@ -85,6 +86,12 @@ class LaneWorker(SimpleWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "worker_ttl": WORKER_TTL, "job_class": DrainJob})
+        # RQ's pool makes queues that unpickle, and import, what a job that somebody has left there says.
+        self.queues = [
+            Queue(one.name, connection=one.connection, job_class=DrainJob, serializer=JSONSerializer)
+            for one in self.queues
+        ]
+        self._ordered_queues = self.queues[:]
         self._told_to_end = math.inf
         self._scheduler_seen = time.monotonic()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
+import orjson
 import pytest
 from rq import Queue
 from rq.job import Job
@@ -111,6 +114,40 @@ async def test_a_worker_runs_drains_only(site, blocking):
         wait_for(lambda: not queue.job_ids, what="an empty queue")
         assert work.stop() == 0
     assert not trace.exists()
+
+
+async def test_what_is_left_in_a_registry_runs_nothing(site, blocking):
+    """A job that somebody has put among those of a dead worker is not unpickled, and calls nobody."""
+    trace = site.folder / "trace"
+    (site.folder / "foreign.py").write_text(f"def leave(*_): open({str(trace)!r}, 'a')")
+    site.environment["PYTHONPATH"] = os.pathsep.join([str(site.folder), *filter(None, sys.path)])
+    queue = "receiver.plug.note"
+    job = {
+        "created_at": "2026-01-01T00:00:00.000000Z",
+        "data": zlib.compress(orjson.dumps([jobs.FUNCTION, None, ["plug.note/0"], {}])),
+        "origin": queue,
+        "status": "started",
+    }
+    blocking.hset("rq:job:calls", mapping={**job, "failure_callback_name": "foreign.leave"})
+    blocking.hset("rq:job:pickled", mapping={**job, "meta": pickle.dumps(Foreign(str(trace)))})
+    abandoned = f"rq:wip:{queue}"
+    blocking.zadd(abandoned, {"calls:1": 1, "pickled:1": 1})
+    with site.work("--workers", 1) as work:
+        await site.road.append(n=1)
+        wait_for(site.seen, what="a handled event")
+        assert work.stop() == 0
+    assert not blocking.zscore(abandoned, "calls:1")  # RQ has looked after it
+    assert not trace.exists()
+
+
+class Foreign:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
 
 
 async def test_a_killed_worker_loses_nothing(site, monkeypatch):
