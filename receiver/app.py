@@ -29,10 +29,14 @@ from receiver.mail.unsubscribe import OptOuts, Tokens
 from receiver.metrics import IntakeMetrics
 from receiver.networks import Networks
 from receiver.pipeline import keys
-from receiver.pipeline.connection import connect
+from receiver.pipeline.connection import connect, connect_many
 from receiver.pipeline.inbox import Inbox
 from receiver.pipeline.storage import Storage
+from receiver.readiness import Readiness
 from receiver.settings import Settings
+
+BESIDE = 4
+"""Connections to Redis for all but events."""
 
 _log = structlog.get_logger("receiver.app")
 
@@ -45,17 +49,20 @@ class Receiver:
             raise settings.missing("redis_url", "The receiver stores every event there before it answers.")
         self.config = config
         self.client = connect(config.redis_url, timeout=config.store_timeout, keyring=config.keyring)
-        self.inbox = Inbox(self.client)
+        # What strangers may ask for must not take the connections by which events are stored.
+        self.beside = connect_many(config.redis_url, timeout=config.store_timeout, connections=BESIDE)
+        self.inbox = Inbox(self.beside)
         self.storage = Storage(
             self.client,
             config.data_dir / "spool",
             limit=config.inbox_limit,
             spool_limit=config.spool_limit,
         )
+        self.readiness = Readiness(self.inbox, self.storage)
         self.bots = Bots(self._learn_bot)
         self.gate = Gate(config, self.bots)
         self._link_tokens = Tokens(config.api_keys)
-        self.unsubscribe = UnsubscribePages(self._link_tokens, OptOuts(self.client))
+        self.unsubscribe = UnsubscribePages(self._link_tokens, OptOuts(self.beside))
         self.connections = Connections(
             config.max_connections, max_head=config.max_head, patience=config.body_timeout
         )
@@ -115,13 +122,13 @@ class Receiver:
         """Remember that this user is a bot, so that webhooks of its messages are marked."""
         if mark not in self._known_bots and not self.storage.spooling:
             with suppress(RedisError, OSError, TimeoutError):  # its next callback will do
-                await self.client.sadd(keys.BOTS, mark)
+                await self.beside.sadd(keys.BOTS, mark)
                 self._known_bots.add(mark)
 
     async def recall_bots(self) -> None:
         """Learn which bots an earlier process knew: strangers can't keep these from being looked up."""
         with suppress(RedisError, OSError, TimeoutError):  # then they are as good as new
-            marks = [mark.decode() for mark in await self.client.smembers(keys.BOTS)]
+            marks = [mark.decode() for mark in await self.beside.smembers(keys.BOTS)]
             self.bots.familiar.update(*origins.marked(marks).values())
 
     async def healthz(self, request: Request) -> Response:
@@ -130,17 +137,7 @@ class Receiver:
 
     async def readyz(self, request: Request) -> Response:
         """The process can store: in the inbox, or else in the spool. How it does is for insiders."""
-        told: dict[str, Any] = {"inbox": "ok"}
-        try:
-            told["spooled"], _ = await self.storage.spooled()
-        except NotStored as error:
-            told["spool"] = str(error)
-        try:
-            await self.inbox.ready()
-        except NotStored as error:
-            told["inbox"] = str(error)
-        needs_spool = told["inbox"] != "ok" or self.storage.spooling
-        ready = not needs_spool or await self.storage.can_spool()
+        ready, told = await self.readiness.ask()
         inner = told if self.insiders.admits(request.scope) else {}
         return _json(200 if ready else 503, {"ready": ready, **inner})
 
@@ -152,9 +149,9 @@ class Receiver:
             self.metrics.spool_bytes = size
         try:
             length = await self.inbox.length()
-            states = await self.client.hvals(keys.LANES)
+            states = await self.beside.hvals(keys.LANES)
             lanes = sum(state != b"lingering" for state in states)
-            stored = await self.client.hgetall(keys.STATS)
+            stored = await self.beside.hgetall(keys.STATS)
         except (RedisError, OSError, TimeoutError):
             return Response(metrics.render_intake(self.metrics), media_type=metrics.CONTENT_TYPE)
         stats = {name.decode(): int(value) for name, value in stored.items()}
@@ -201,6 +198,7 @@ def create(config: Settings | None = None) -> Front:
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(receiver.client.aclose)
+            stack.push_async_callback(receiver.beside.aclose)
             stack.push_async_callback(receiver.bots.aclose)
             await receiver.storage.open()
             stack.push_async_callback(receiver.storage.close)

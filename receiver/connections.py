@@ -2,7 +2,8 @@
 
 A connection has proved itself once a request that came over it was found genuine. Strangers have not. When
 there are too many, the stranger that has been here longest goes, and only where there is none, the connection
-that has been idle longest. So however many connections an attacker opens, he pushes out his own.
+that has been idle longest, or has the oldest unfinished request: whoever has captured one genuine request can
+prove as many connections as he likes. So however many connections an attacker opens, he pushes out his own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _log = structlog.get_logger("receiver.connections")
 SPARE = 2300
 """File descriptors for all else: 2048 that wait to be accepted, Redis, the spool, what is closing."""
 HELD = 64 * 1024 * 1024
-"""Bytes of unfinished bodies that a process holds for strangers."""
+"""Bytes of unfinished bodies that a process holds. Beyond, the oldest of strangers go first."""
 
 
 class Standing:
@@ -60,6 +61,7 @@ class Connections:
         self.refusals = Refusals()
         self._strangers: OrderedDict[Connection, None] = OrderedDict()
         self._proved: OrderedDict[Connection, None] = OrderedDict()
+        self._unfinished: OrderedDict[Connection, None] = OrderedDict()  # by when their bodies began
 
     def settle(self) -> None:
         """Raise the limit on open files as far as it is needed and may be; hold less where that won't do."""
@@ -90,13 +92,12 @@ class Connections:
         self._proved.pop(one, None)
 
     def hold(self, one: Connection, size: int) -> None:
-        """Note that `size` bytes of its unfinished body are held. Too many: the oldest strangers go."""
-        if one.standing.proved:
-            return
+        """Note that `size` bytes of an unfinished body are held. Too many: the oldest go, strangers first."""
+        self._unfinished[one] = None
         one.held += size
         self.held += size
         if self.held > HELD:
-            for other in [other for other in self._strangers if other.held and not other.standing.proved]:
+            for other in sorted(self._unfinished, key=lambda other: other.standing.proved):
                 self._evict(other)
                 if self.held <= HELD:
                     return
@@ -105,6 +106,7 @@ class Connections:
         """Note that nothing of it is held any more."""
         self.held -= one.held
         one.held = 0
+        self._unfinished.pop(one, None)
 
     def _make_room(self) -> bool:
         while self._strangers:
@@ -115,9 +117,12 @@ class Connections:
             self._evict(one)
             return True
         idle = [(since, one) for one in self._proved if (since := one.idle) is not None]
-        if not idle:
+        if idle:
+            self._evict(min(idle, key=lambda found: found[0])[1])
+        elif self._unfinished:  # nothing of it is stored yet, and nobody waits for its answer
+            self._evict(next(iter(self._unfinished)))
+        else:
             return False
-        self._evict(min(idle, key=lambda found: found[0])[1])
         return True
 
     def _evict(self, one: Connection) -> None:

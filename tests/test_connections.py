@@ -61,6 +61,18 @@ def test_nobody_can_go():
     assert (len(table), table.evicted) == (2, 1)
 
 
+def test_unfinished_goes():
+    """Where all are proved and in flight, the one with the oldest unfinished body goes."""
+    ones = [Fake(None, proved=True) for _ in range(4)]
+    table = full(*ones)
+    table.hold(ones[3], 10)
+    table.hold(ones[1], 10)
+    table.hold(ones[2], 10)
+    table.release(ones[3])
+    assert table.add(Fake())
+    assert [one.gone for one in ones] == [False, True, False, False]
+
+
 def test_room_again():
     """A connection that is closed makes room, whether it had proved itself or not."""
     ones = [Fake(), Fake(proved=True)]
@@ -98,19 +110,24 @@ def test_flood(most, steps):
 
 
 def test_held(monkeypatch):
-    """When strangers' unfinished bodies are too much, the oldest of them goes that has one."""
+    """When unfinished bodies are too much, the oldest goes: of strangers first, then of others."""
     monkeypatch.setattr(connections, "HELD", 1000)
-    ones = [Fake(), Fake(), Fake(proved=True), Fake()]
+    ones = [Fake(), Fake(), Fake(proved=True), Fake(), Fake(proved=True)]
     table = full(*ones)
-    table.hold(ones[2], 5000)
-    table.hold(ones[3], 600)
-    table.hold(ones[1], 400)
+    table.hold(ones[2], 100)
+    table.hold(ones[3], 300)
+    table.hold(ones[1], 300)
+    table.hold(ones[4], 300)
     assert table.held == 1000
-    table.hold(ones[3], 1)
-    assert [one.gone for one in ones] == [False, True, False, False]
-    assert table.held == 601
-    table.release(ones[3])
-    assert (table.held, ones[3].held) == (0, 0)
+    table.hold(ones[1], 1)
+    assert [one.gone for one in ones] == [False, False, False, True, False]
+    assert table.held == 701
+    table.hold(ones[4], 600)
+    assert [one.gone for one in ones] == [False, True, False, True, False]
+    table.hold(ones[4], 1)
+    assert [one.gone for one in ones] == [False, True, True, True, False]
+    table.release(ones[4])
+    assert (table.held, ones[4].held) == (0, 0)
 
 
 class TestFiles:

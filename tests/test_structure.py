@@ -36,7 +36,7 @@ FLOORS = (
     ("discovery",),
     ("pipeline", "intake", "bot_tokens", "sandbox"),
     ("inspector", "endpoint"),
-    ("gate",),
+    ("gate", "readiness"),
     ("app",),
     ("testing",),
     ("cli",),
