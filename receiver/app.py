@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from receiver import garbage, hangup, logs, metrics, origins, settings
+from receiver import garbage, hangup, logs, metrics, origins, setting_examples, settings
 from receiver.connections import Connections
 from receiver.endpoint import Doorman, Endpoint, Front, Judge, refusal
 from receiver.errors import NotStored, SettingsError
@@ -78,6 +78,10 @@ class Receiver:
         """Refuse a webhook whose URL holds no secret before its body is read."""
         self.gate.await_secret(scope)
 
+    def await_desk(self, scope: Scope) -> None:
+        """Refuse a webhook of Desk that can't be one before its body is read."""
+        self.gate.await_desk(scope)
+
     def judge_webhook(self, scope: Scope, content: bytes) -> Awaitable[Envelope]:
         """Judge a signed webhook."""
         return self.gate.webhook(scope, content)
@@ -102,16 +106,17 @@ class Receiver:
         try:
             config = settings.load()
             origins.check(config)
-            gate = Gate(config, self.bots)
+            setting_examples.refuse(config)
+            gate, keyring = Gate(config, self.bots), config.keyring
         except SettingsError as error:
             _log.error("the settings are wrong, and those from before stay in force", why=str(error))
             return
         changed = self.gate.config.changes(config) & SETTINGS
         self.gate = gate
         self._link_tokens.renew(config.api_keys)
-        self.client.keyring = config.keyring
+        self.client.keyring = keyring
         later = self.config.changes(config) - SETTINGS
-        _log.info("the settings were read anew", changed=config.named(changed))
+        _log.info("the settings were read anew", changed=config.named(changed), encrypts_with=keyring.ids[:1])
         if later:
             _log.warning("some settings count only after a restart", changed=config.named(later))
         for name, meaning in origins.warnings(config):
@@ -226,7 +231,7 @@ def create(config: Settings | None = None) -> Front:
         "/sendbird/webhook/{secret}", receiver.judge_unsigned_webhook, receiver.await_secret
     )
     bot = endpoint("/sendbird/bot", receiver.judge_bot_callback)
-    desk = endpoint("/sendbird/desk", receiver.judge_desk)
+    desk = endpoint("/sendbird/desk", receiver.judge_desk, receiver.await_desk)
     others = Starlette(
         routes=[
             *(Route(one.path, one, methods=["POST"]) for one in (webhook, unsigned_webhook, bot, desk)),

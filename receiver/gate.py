@@ -111,6 +111,10 @@ class Gate:
         """Refuse an unsigned webhook by its path."""
         self.intake.check_secret(scope["path"].rpartition("/")[2])
 
+    def await_desk(self, scope: Scope) -> None:
+        """Refuse a webhook of Desk by its head: where none are taken, or without a signature."""
+        self.intake.expect_desk(body.header(scope["headers"], signature.DESK_HEADER))
+
     async def webhook(self, scope: Scope, content: bytes) -> Envelope:
         """Judge a signed webhook."""
         envelope, application = self.intake.signed(self._signature(scope), content)

@@ -125,17 +125,26 @@ class Intake:
         Raises:
             Rejected: unknown_path (where no token of Desk is set), unsigned, bad_signature or malformed.
         """
-        if self._desk is None:
-            raise unknown_path()
-        if given is None:
-            raise Rejected(401, "unsigned", "The request has no x-hub-signature, which Desk's webhooks have.")
-        if not signature.verify((self._desk,), body, given):
+        key, given = self.expect_desk(given)
+        if not signature.verify((key,), body, given):
             raise Rejected(
                 401,
                 "bad_signature",
                 "x-hub-signature is not sha1= and the HMAC-SHA1 of this body under SENDBIRD_DESK_TOKEN.",
             )
         return self._envelope("desk", _parse(body), body)
+
+    def expect_desk(self, given: bytes | None) -> tuple[signature.DeskKey, bytes]:
+        """Return the key of Desk, and the signature that was given: there must be both.
+
+        Raises:
+            Rejected: unknown_path or unsigned.
+        """
+        if self._desk is None:
+            raise unknown_path()
+        if given is None:
+            raise Rejected(401, "unsigned", "The request has no x-hub-signature, which Desk's webhooks have.")
+        return self._desk, given
 
     def bot_claim(self, body: bytes) -> BotClaim:
         """Read which bot a callback is for, and the token that is to prove its origin.
@@ -203,7 +212,12 @@ class Intake:
                 "SENDBIRD_BOT_TOKENS, or set SENDBIRD_APP_ID and SENDBIRD_API_TOKEN so that it can be "
                 "looked up.",
             )
-        return self._callback(claim.data, claim.body)
+        envelope = self._callback(claim.data, claim.body)
+        if envelope.category not in CATEGORIES and not envelope.category.startswith("bot_"):
+            raise Rejected(
+                400, "malformed", "A bot's token vouches for bot callbacks only: bot_message_notification."
+            )
+        return envelope
 
     def _callback(self, data: dict[str, Any], body: bytes) -> Envelope:
         envelope = self._envelope("bot", data, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -25,9 +26,12 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if value and not parts:  # of what should have been put together, all was missing
+        raise ValueError("expected something between the commas")
+    return parts
 
 
 def _pairs(value: Any) -> Any:
@@ -38,6 +42,8 @@ def _pairs(value: Any) -> Any:
         name, colon, token = part.rpartition(":")
         if not (name and colon and token):
             raise ValueError("expected bot_userid:token, several separated by commas")
+        if name in pairs:
+            raise ValueError("a bot stands twice: it has one token")
         pairs[name] = token
     return pairs
 
@@ -108,6 +114,23 @@ def _secret_url(value: str | None) -> SecretUrl | None:
     return None if value is None else SecretUrl(value)
 
 
+def _networks(value: Any) -> Any:
+    parts = _split(value)
+    return tuple(map(_network, parts)) if isinstance(parts, list) else parts
+
+
+def _network(value: Any) -> Any:
+    try:
+        return ip_network(value)
+    except ValueError:
+        pass
+    try:
+        meant = ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{str(value)[:50]!r} is no network, such as 203.0.113.0/24") from None
+    raise ValueError(f"{value!r} has bits of a host; the network is {meant}")
+
+
 def _mail_address(value: str) -> str:
     MailAddress.parse(value)
     return value
@@ -125,7 +148,7 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 EncryptionKeys = Annotated[Secrets, AfterValidator(_encryption_keys)]
 SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
 Apps = Annotated[dict[str, tuple[SecretStr, ...]], NoDecode, BeforeValidator(_apps)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_networks)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 _Masked = PlainSerializer(lambda url: url and masked(url), when_used="json")
 BaseUrl = Annotated[str, AfterValidator(_base_url), AfterValidator(SecretUrl), _Masked]

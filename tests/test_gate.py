@@ -14,7 +14,17 @@ from receiver.errors import SettingsError
 from receiver.gate import Bots, Gate
 from receiver.pipeline import keys
 from receiver.sendbird import wire
-from tests.support import BOT, BOT_TOKEN, SECRET, ScriptedApi, Served, make_settings, read_metrics, signed
+from tests.support import (
+    BOT,
+    BOT_TOKEN,
+    SECRET,
+    ScriptedApi,
+    Served,
+    answers,
+    make_settings,
+    read_metrics,
+    signed,
+)
 
 DESK_TOKEN = "the-desk-token-of-these-tests"
 DESK_BODY = b'{"eventType":"TICKET.CREATED","ticket":{"id":7,"channelUrl":"desk/7"}}'
@@ -231,6 +241,14 @@ class TestDesk:
             nowhere = httpx.post(f"{server.url}/nothing", content=DESK_BODY)
         assert told(there) == (404, "unknown_path")
         assert there.content == nowhere.content
+
+    def test_by_its_head(self, redis_url):
+        """Its body isn't waited for where nobody wants it, nor without a signature."""
+        announced = b"POST /sendbird/desk HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n"
+        for config, wanted in (({}, 404), ({"SENDBIRD_DESK_TOKEN": DESK_TOKEN}, 401)):
+            with Served(make_settings(redis_url, **config)) as server:
+                [(status, _, _)] = answers(server.exchange(announced))
+            assert status == wanted
 
     @pytest.mark.parametrize("body", [b"nonsense", b"[]"])
     def test_malformed(self, post, body):

@@ -208,6 +208,12 @@ class TestBot:
         payload = {"category": "bot_event/tomorrow", "bot": {"bot_userid": "b", "bot_token": "t"}}
         assert intake.bot_callback(intake.bot_claim(wire.encode(payload)), "t").source == "bot"
 
+    def test_unknown_webhook(self):
+        """One that looks like a webhook's is none: handlers of its prefix would take it."""
+        payload = {"category": "group_channel:tomorrow", "bot": {"bot_userid": "b", "bot_token": "t"}}
+        claim = intake.bot_claim(wire.encode(payload))
+        assert refusal(intake.bot_callback, claim, "t") == (400, "malformed")
+
 
 MALFORMED = {
     "empty": (b"", "not JSON"),

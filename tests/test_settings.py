@@ -109,6 +109,8 @@ WRONG = {
         "helper_bot:": "expected bot_userid:token, several separated by commas",
         ":token": "expected bot_userid:token, several separated by commas",
         "a:b,c": "expected bot_userid:token, several separated by commas",
+        "a:b,a:c": "a bot stands twice: it has one token",
+        " ": "expected something between the commas",
     },
     "SENDBIRD_APPS": {
         "an-app": "expected app_id:token, several separated by commas",
@@ -116,10 +118,11 @@ WRONG = {
         ":token": "expected app_id:token, several separated by commas",
     },
     "RECEIVER_ALLOW_FROM": {
-        "203.0.113.7/24": "value is not a valid IPv4 or IPv6 network",
-        "example.com": "value is not a valid IPv4 or IPv6 network",
+        "203.0.113.7/24": "'203.0.113.7/24' has bits of a host; the network is 203.0.113.0/24",
+        "example.com": "'example.com' is no network, such as 203.0.113.0/24",
+        ",": "expected something between the commas",
     },
-    "RECEIVER_TRUSTED_PROXIES": {"10.0.0.0/33": "value is not a valid IPv4 or IPv6 network"},
+    "RECEIVER_TRUSTED_PROXIES": {"10.0.0.0/33": "'10.0.0.0/33' is no network, such as 203.0.113.0/24"},
     "RECEIVER_LEGACY_SIGNATURE": {"perhaps": "Input should be a valid boolean, unable to interpret input"},
     "RECEIVER_MAX_HEAD": {"100": "Input should be greater than or equal to 1024"},
     "RECEIVER_MAX_CONNECTIONS": {"0": "Input should be greater than or equal to 10"},
@@ -396,7 +399,7 @@ def test_sizes(value, size):
 
 
 @pytest.mark.parametrize(
-    ("value", "parts"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , b ,, ", ("a", "b")), (",", ()), ([], ())]
+    ("value", "parts"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , b ,, ", ("a", "b")), ("", ()), ([], ())]
 )
 def test_lists(value, parts):
     """A list's parts are separated by commas; spaces and empty parts don't count."""

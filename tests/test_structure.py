@@ -24,7 +24,7 @@ FLOORS = (
     ),
     ("cipher",),
     ("setting_types", "setting_sources", "hangup", "refusals", "refusing", "patience", "joining"),
-    ("setting_names", "connections", "networks"),
+    ("setting_names", "setting_examples", "connections", "networks"),
     ("settings", "logs", "protocol", "metrics", "signature", "calls", "body", "embedded"),
     ("guard",),
     ("events", "sendbird", "mail"),
@@ -45,7 +45,7 @@ FLOORS = (
 PLANNED = {"inspector", "testing"}
 """Rooms that the design names: they may be there already."""
 
-SANDBOX_USES = {"errors", "private", "settings", "logs", "signature", "sendbird.wire", "guard"}
+SANDBOX_USES = {"errors", "networks", "private", "settings", "logs", "signature", "sendbird.wire", "guard"}
 """The sandbox stands for Sendbird: what it shared with the receiver, it could not show to be right."""
 
 UPWARD = {

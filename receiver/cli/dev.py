@@ -83,6 +83,9 @@ class Plan:
             "SENDBIRD_APP_ID": app_id,
             "SENDBIRD_API_TOKEN": api_token,
             "SENDBIRD_API_URL": f"{self.sandbox}/v3",
+            # What receiver.toml may have for a real receiver: no real application is called from here.
+            "SENDBIRD_APPS": f"{app_id}:{api_token}",
+            "RECEIVER_ALLOW_FROM": "127.0.0.0/8,::1/128",
         }
 
     @property

@@ -63,7 +63,7 @@ def with_both(work: Callable[[Client, redis.Redis], Awaitable[Result]]) -> Resul
     config = beside.load()
     url, keyring = config.redis_url, config.keyring
     if url is None:
-        why = "The events are there. (Beside a running `receiver dev`, in the same folder, its own is used.)"
+        why = "Events are kept there. (Beside a running `receiver dev`, in the same folder, its own is used.)"
         raise settings.missing("redis_url", why)
 
     async def run() -> Result:

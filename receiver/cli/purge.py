@@ -62,7 +62,7 @@ def purge(
     if dry_run or not (yes or as_json):
         _show(found, None, config, as_json=as_json)
     if dry_run:
-        return
+        raise typer.Exit(1 if found.tally.unreadable else 0)
     if not yes:
         typer.confirm("Remove all this? It can't be brought back.", abort=True, err=True)
     with _progress() as tell:
@@ -98,12 +98,13 @@ def _tell_the_log(config: Settings, person: Person, done: Done) -> None:
     if config.api_keys:
         said = b"receiver purge\0" + person.user_id.encode("utf-8", "surrogatepass")
         digest = hmac.digest(config.api_keys[0], said, hashlib.sha256).hex()[:32]
+    complete = _is_complete(done)
     _log.info(
-        "a person's data was removed",
+        "a person's data was removed" if complete else "a person's data was not removed, or not all of it",
         person=digest,
         removed={place: number for place, number in done.removed.items() if number},
         left=sum(done.after.left.values()),
-        complete=_is_complete(done),
+        complete=complete,
     )
 
 
@@ -134,7 +135,8 @@ def _show(found: Found, done: Done | None, config: Settings, *, as_json: bool) -
     kept, left = told.get("kept", {}), told.get("left", {})
     places = dict.fromkeys([*told["found"], *kept, *left])
     if not places:
-        OUT.print("Nothing is stored of this person.")
+        what = "What can be read has nothing" if told["unreadable"] else "Nothing is stored"
+        OUT.print(f"{what} of this person.")
     else:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for heading in ("Where", "Found", *(("Removed", "Kept", "Left") if done else ())):
@@ -153,7 +155,11 @@ def _explain(told: dict[str, Any], done: Done | None) -> None:
         verb = "waited" if done else "wait"
         OUT.print(f"{told['waiting']} of the events {verb} for a handler.", style="yellow")
     if told["unreadable"]:
-        OUT.print(f"{told['unreadable']} bodies can't be read, so nobody can tell of them.", style="red")
+        OUT.print(
+            f"{told['unreadable']} bodies can't be read, so nobody can tell of them: put the keys that "
+            "`receiver doctor` names into RECEIVER_ENCRYPTION_KEYS, and repeat this.",
+            style="red",
+        )
     if not told["spool"]:
         OUT.print("No spool is here. Run this on each machine where `receiver serve` keeps one.", style="dim")
     if done is None:
@@ -164,4 +170,4 @@ def _explain(told: dict[str, Any], done: Done | None) -> None:
     if told["complete"]:
         OUT.print("A second look has found nothing that should have gone.", style="green")
     else:
-        OUT.print("Not all of it is gone: see above, and repeat this.", style="bold red")
+        OUT.print("It is not known that all of it is gone: see above, and repeat this.", style="bold red")

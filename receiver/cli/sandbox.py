@@ -11,11 +11,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from receiver import settings
+from receiver import setting_examples, settings
 from receiver.cli import ports, signals
 from receiver.cli.output import ERR, OUT
 from receiver.errors import SettingsError
 from receiver.guard import check_host
+from receiver.networks import Networks
 from receiver.sandbox import Sandbox, SandboxServer
 from receiver.sandbox.credentials import credentials
 
@@ -53,6 +54,7 @@ def sandbox(
     try:
         known = settings.load()
         check_host(host, known.inspector_token)
+        setting_examples.refuse(known)
         folder = (data_dir or known.data_dir) / "sandbox"
         given_token = api_token or next((token.get_secret_value() for token in known.api_tokens), "")
         own_id, own_token = ("", "") if (app_id or known.app_id) and given_token else credentials(folder)
@@ -68,6 +70,7 @@ def sandbox(
             include_members=include_members,
             public_url=url,
             page_token=known.inspector_token,
+            networks=Networks((), known.trusted_proxies),
             smtp=smtp,
         )
     except (SettingsError, OSError) as error:

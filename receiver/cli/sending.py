@@ -20,11 +20,14 @@ SENDBIRD_WAITS = 5.0  # seconds
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 HINTS = {
-    "bad_signature": "Sign with a token that the receiver has in SENDBIRD_API_TOKEN: pass it as --token.",
+    "bad_signature": "Sign with a token that the receiver has in SENDBIRD_API_TOKEN, or in SENDBIRD_APPS "
+    "with --set app_id=... of that application: pass it as --token.",
     "unsigned": "Leave --unsigned out, or send to /sendbird/webhook/<RECEIVER_WEBHOOK_SECRET>.",
     "bad_bot_token": "Pass the token that stands for this bot in SENDBIRD_BOT_TOKENS: as --bot-token.",
     "unknown_path": "Leave the path out of --to, and the right one is used.",
-    "not_stored": "The receiver cannot store events at the moment: its /readyz says why.",
+    "not_stored": "The receiver cannot store events at the moment: its log says why, and so does /readyz on "
+    "its own machine.",
+    "not_allowed": "The receiver takes events from RECEIVER_ALLOW_FROM only: this machine isn't among them.",
 }
 
 

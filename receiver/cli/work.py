@@ -51,7 +51,7 @@ def work(
     logs.configure(config.log_format)
     quiet_rq()
     if config.redis_url is None:
-        raise settings.missing("redis_url", "The events to work on are there.")
+        raise settings.missing("redis_url", "That is where the events to work on are kept.")
     encryption.tell(config, _log)
     known = discovery.load(config.handlers)
     if not known:

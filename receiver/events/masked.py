@@ -8,8 +8,8 @@ from typing import Any
 from receiver.events.parsing import NotJSON, parse
 from receiver.redaction import MASK
 
-WRITTEN = frozenset({"message", "text", "data", "translations", "file_name", "filename"})
-"""Keys under which stands what people wrote, or an application for them."""
+WRITTEN = frozenset({"message", "text", "data", "translations", "filename", "subject", "lastmessage"})
+"""Keys under which stands what people wrote, or an application for them. Desk writes `lastMessage`."""
 
 
 def masked_body(body: bytes) -> Any:
@@ -38,7 +38,9 @@ def written_in(data: Any) -> Iterator[str]:
         elif isinstance(one, dict):
             for key, value in one.items():
                 # a bot callback has an object under "message", in which not everything was written
-                is_text = key in WRITTEN and (key != "message" or not isinstance(value, dict))
+                is_text = key.replace("_", "").lower() in WRITTEN and (
+                    key != "message" or not isinstance(value, dict)
+                )
                 waiting.append((value, is_written or is_text))
         elif isinstance(one, list):
             waiting += [(value, is_written) for value in one]

@@ -27,6 +27,7 @@ from receiver.guard.headers import PAGE, SafeHeaders
 from receiver.guard.places import is_local, neighbourhood
 from receiver.guard.proofs import Tries, bearer, same
 from receiver.guard.sessions import Sessions
+from receiver.networks import ANYWHERE, Networks
 from receiver.seldom import Seldom
 
 ACTS = "x-receiver-page"
@@ -46,9 +47,17 @@ class Guard:
     Args:
         token: What opens the pages to other machines. None: this machine only.
         public_url: How others reach the pages. Its name is this machine's, too; if it is HTTPS, so are we.
+        networks: Tell whom a proxy speaks for: wrong tokens are counted for each client.
     """
 
-    def __init__(self, app: ASGIApp, *, token: SecretStr | None, public_url: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: SecretStr | None,
+        public_url: str = "",
+        networks: Networks = ANYWHERE,
+    ) -> None:
         self._app = SafeHeaders(app, PAGE)
         self._answer = SafeHeaders(_send, PAGE)
         self._token = token
@@ -56,6 +65,7 @@ class Guard:
         self._names = frozenset({public.hostname} if public.hostname else ())
         self._sessions = Sessions(token, https=public.scheme == "https") if token else None
         self._tries = Tries()
+        self._networks = networks
         self._seldom = Seldom()
         environment = Environment(loader=PackageLoader("receiver.guard"), autoescape=select_autoescape())
         self._login_page = environment.get_template("login.html")
@@ -125,7 +135,7 @@ class Guard:
     def _try(self, scope: Scope, given: bytes) -> Response | None:
         """Refuse a token that is wrong, or comes after too many that were."""
         assert self._token is not None
-        address = neighbourhood(scope)
+        address = neighbourhood(self._networks.client(scope))
         if wait := math.ceil(self._tries.wait(address)):
             headers = {"retry-after": str(wait)}
             return _refuse(429, "too_often", f"Too many wrong tokens. Try again in {wait} s.", headers)

@@ -67,11 +67,10 @@ def is_local(scope: Scope, names: Collection[str] = ()) -> bool:
     return is_loopback(host) or host.endswith(".localhost") or host in names
 
 
-def neighbourhood(scope: Scope) -> str:
-    """Return the client's address; of IPv6 the network, of which each customer of a provider has one."""
-    client = scope.get("client")
+def neighbourhood(host: str) -> str:
+    """Return a client's address; of IPv6 the network, of which each customer of a provider has one."""
     try:
-        address = ipaddress.ip_address(client[0] if client else "")
+        address = ipaddress.ip_address(host)
     except ValueError:
         return ""
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)

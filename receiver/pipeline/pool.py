@@ -19,7 +19,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerData, WorkerPool, run_worker
 
-from receiver import garbage
+from receiver import garbage, hangup
 from receiver.children import die_with_parent
 from receiver.pipeline import lifespans, limits, obituaries, routes
 from receiver.pipeline.connection import connect, connect_blocking
@@ -91,7 +91,8 @@ class Pool(WorkerPool):
         os.register_at_fork(after_in_child=die_with_parent())
         os.register_at_fork(after_in_child=_end_when_told)
         garbage.settle()
-        self.start(logging_level="WARNING")
+        with hangup.held():
+            self.start(logging_level="WARNING")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # one more, while the interpreter ends
 
@@ -101,7 +102,9 @@ class Pool(WorkerPool):
         super().start_workers(*args, **kwargs)
 
     def check_workers(self, respawn: bool = True) -> None:
-        """Replace whatever has died."""
+        """Replace whatever has died. Say what a SIGHUP doesn't do."""
+        if hangup.came():
+            _log.warning("SIGHUP changes nothing here: workers read their settings when they start")
         if not self._dispatcher.is_alive() and self.status != self.Status.STOPPED:
             _log.warning("the dispatcher died and is started again", exit_code=self._dispatcher.exitcode)
             self._start_dispatcher()

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp
 
 from receiver.guard import Guard, SafeHeaders
+from receiver.networks import ANYWHERE, Networks
 from receiver.sandbox.api import gate
 from receiver.sandbox.api.application import ApplicationApi
 from receiver.sandbox.api.bots import BotsApi
@@ -55,6 +56,7 @@ class Sandbox:
         include_members: Whether webhooks carry the members of group channels.
         public_url: How others reach the sandbox; the links of uploaded files begin with it.
         page_token: What opens the pages to other machines. None: this machine only.
+        networks: Tell whom a proxy before the pages speaks for.
         smtp: A socket on this machine that listens for mails. None: no mails are taken.
         timeout: How long an answer to a webhook or callback is waited for, in seconds.
         pause: How long to wait before the next of the three posts, in seconds.
@@ -70,6 +72,7 @@ class Sandbox:
         include_members: bool = True,
         public_url: str = "http://127.0.0.1:8001",
         page_token: SecretStr | None = None,
+        networks: Networks = ANYWHERE,
         smtp: socket.socket | None = None,
         timeout: float = 5.0,
         pause: float = 1.0,
@@ -120,7 +123,7 @@ class Sandbox:
                 Mount("/v3", routes=api, middleware=[token_gate]),
                 Route("/files/{key}/{name}", files.serve),
                 # Whatever else there is: what is added to the pages is behind the guard, too.
-                Mount("", Guard(pages, token=page_token, public_url=public_url)),
+                Mount("", Guard(pages, token=page_token, public_url=public_url, networks=networks)),
             ],
             exception_handlers={
                 ApiError: gate.on_api_error,

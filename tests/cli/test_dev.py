@@ -8,6 +8,8 @@ import pytest
 
 from receiver import settings
 from receiver.cli import beside, dev
+from receiver.networks import Networks
+from receiver.origins import applications
 
 
 def test_shows_no_password(clean, capsys, monkeypatch):
@@ -32,6 +34,14 @@ def test_mails_go_to_the_sandbox(clean, tmp_path):
     assert environment["RECEIVER_MAIL_FROM"] == "Sandbox <chat@sandbox.localhost>"
     assert environment["RECEIVER_PUBLIC_URL"] == "http://127.0.0.1:8000"
     settings.load(**environment)
+
+
+def test_no_real_application(clean, tmp_path):
+    """What is set for a real receiver calls no real application, and refuses no sandbox."""
+    set_for_real = {"SENDBIRD_APPS": "real:token", "RECEIVER_ALLOW_FROM": "203.0.113.0/24"}
+    config = settings.load(**plan(tmp_path, **set_for_real).environment)
+    assert {one.url for one in applications(config)} == {"http://127.0.0.1:8001/v3"}
+    Networks(config.allow_from).check({"client": ("127.0.0.1", 1), "headers": []})
 
 
 def test_mails_go_elsewhere(clean, tmp_path):

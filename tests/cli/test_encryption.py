@@ -153,5 +153,5 @@ def test_the_example(use, run, monkeypatch):
     for arguments in (("serve", "--port", "0"), ("work", "--workers", "0")):
         code, _, err = run(*arguments)
         assert code == 1
-        assert "RECEIVER_ENCRYPTION_KEYS has the example's key" in " ".join(err.split())
+        assert "RECEIVER_ENCRYPTION_KEYS has the example's value" in " ".join(err.split())
         assert example not in err

@@ -90,7 +90,7 @@ async def test_what_is_left_is_told(road, purge, client, monkeypatch):
     monkeypatch.setattr("receiver.pipeline.removal.Removal._drop", lambda *_: asyncio.sleep(0))
     code, out, _ = await purge("--user", "ann", "--yes")
     assert code == 1
-    assert "Not all of it is gone" in out
+    assert "not known that all of it is gone" in out
     code, out, _ = await purge("--user", "ann", "--yes", "--json")
     assert (code, json.loads(out)["left"]) == (1, {"inbox": 2, "dead letters": 1})
 

@@ -174,6 +174,8 @@ def test_wrong_settings(redis_url, tmp_path, free_port):
             one.reload("the settings are wrong")
             one.set(SENDBIRD_APP_ID="A", SENDBIRD_API_TOKEN="tökén")
             one.reload("the settings are wrong")
+            one.set(SENDBIRD_API_TOKEN="another", RECEIVER_WEBHOOK_SECRET="a-long-random-string")
+            one.reload("the settings are wrong")
             go_on(senders)
         assert send(free_port, "another") == 401
         assert "RECEIVER_LEGACY_SIGNATURE is wrong" in one.process.output

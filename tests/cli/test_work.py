@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
+
+from tests.processes import receiver, running, wait_for
 
 EMPTY = "from receiver import Handlers\n\nhandlers = Handlers('empty')\n"
 
@@ -12,6 +17,17 @@ def environment(clean, monkeypatch, tmp_path):
     """A Redis that isn't there: what gets so far as to need it would wait."""
     monkeypatch.setenv("RECEIVER_REDIS_URL", f"unix://{tmp_path}/none.sock")
     monkeypatch.setenv("RECEIVER_HANDLERS", "handlers.helper_bot")
+
+
+def test_hangup(tmp_path, redis_url):
+    """SIGHUP, by which the receiver reads its settings anew, ends no worker; the log says so."""
+    environment = {"RECEIVER_REDIS_URL": redis_url, "RECEIVER_HANDLERS": "handlers.helper_bot"}
+    with running(receiver("work", "--workers", 1), environment, tmp_path / "log") as work:
+        wait_for(lambda: "leads" in work.output, what="the dispatcher")
+        os.killpg(work.pid, signal.SIGHUP)
+        wait_for(lambda: "SIGHUP changes nothing here" in work.output, what="the log line")
+        assert "died" not in work.output
+        assert work.stop() == 0
 
 
 @pytest.mark.parametrize("names", [",", "", " , ,"])

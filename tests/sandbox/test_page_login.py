@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_network
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from playwright.async_api import async_playwright, expect
 from pydantic import SecretStr
 
 from receiver.errors import SettingsError
+from receiver.networks import Networks
 from receiver.sandbox import Sandbox, SandboxServer
 from tests.sandbox.test_page import ARGS, CHROMIUM
 
@@ -139,6 +141,20 @@ async def test_tries(http, by):
     assert 1 <= int(answer.headers["retry-after"]) <= 12
     assert (await log_in(http)).status_code == 429
     assert (await http.get("/page/state", headers=session)).status_code == 200
+
+
+async def test_a_proxy_s_clients_are_told_apart(run):
+    """Behind a trusted proxy, whoever tries wrong tokens locks out nobody else."""
+    networks = Networks((), (ip_network("127.0.0.0/8"),))
+    async with (
+        run(page_token=SecretStr(TOKEN), networks=networks) as box,
+        httpx.AsyncClient(base_url=box.url, trust_env=False) as http,
+    ):
+        statuses = [
+            (await log_in(http, "wrong", **{"x-forwarded-for": "192.0.2.1"})).status_code for _ in range(6)
+        ]
+        assert statuses == [401] * 5 + [429]
+        assert (await log_in(http, **{"x-forwarded-for": "192.0.2.2"})).status_code == 204
 
 
 @pytest.mark.parametrize(
