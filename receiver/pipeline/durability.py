@@ -32,10 +32,11 @@ def has_log(info: Mapping[str, Any]) -> bool:
 
 
 def warn(client: redis.Redis) -> None:
-    """Log what could lose events. A Redis that doesn't answer is passed over."""
+    """Log what could lose events, or that Redis doesn't answer."""
     try:
         info: Any = client.info()
-    except (RedisError, OSError):
+    except (RedisError, OSError) as error:
+        _log.warning("Redis doesn't answer: until it does, events go to the spool", error=str(error))
         return
     if policy_of(info) != "noeviction":
         _log.warning(EVICTS, policy=policy_of(info))

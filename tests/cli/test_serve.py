@@ -89,6 +89,16 @@ def test_lean(run, monkeypatch, tmp_path, free_port):
     assert (given["proxy_headers"], given["access_log"]) == (False, False)
 
 
+def test_says_that_redis_is_away(run, monkeypatch, tmp_path, free_port):
+    """It starts all the same, and doesn't wait for the first event to say so."""
+    monkeypatch.setattr(uvicorn, "run", lambda *application, **options: None)
+    monkeypatch.setenv("RECEIVER_REDIS_URL", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setenv("SENDBIRD_API_TOKEN", "a-token")
+    code, _, err = run("serve", "--port", str(free_port))
+    assert code == 0
+    assert "Redis doesn't answer: until it does, events go to the spool" in err
+
+
 @pytest.mark.parametrize("options", [(), ("--for-sandbox",)])
 def test_warns_of_weaker_ways(run, monkeypatch, tmp_path, free_port, options):
     """A start with a weaker way in says what that means; `receiver dev`, which opens one itself, doesn't."""
