@@ -222,6 +222,7 @@ class Stand:
         self._patch.start()
         with (
             mock.patch.object(app, "connect", return_value=self.redis),
+            mock.patch.object(app, "connect_many", return_value=self.redis),
             mock.patch.object(app, "Storage", return_value=self.kept),
         ):
             self.app = app.create(config)
@@ -232,7 +233,11 @@ class Stand:
         self._state = ServerState()
         self._held: dict[str, Any] = {}
         self._lifespan = self.loop.create_task(self._live())
-        self.loop.run_until_complete(self._rest_until_lives())
+        try:
+            self.loop.run_until_complete(self._rest_until_lives())
+        except BaseException:
+            self._patch.stop()  # other tests of this process have an API that answers
+            raise
 
     async def _live(self) -> None:
         """Hold the application's lifespan open, for as long as this process lives."""
