@@ -45,8 +45,13 @@ async def test_events_have_connections_of_their_own(redis_url, tmp_path):
     taken = [await receiver.beside.connection_pool.get_connection() for _ in range(app.BESIDE)]
     envelope = receiver.gate.intake.vouched(b'{"category":"user:block"}')
     assert await receiver.storage.append(envelope) == "inbox"
+    looking = asyncio.create_task(receiver.readiness.ask())
+    for _ in range(50):  # long enough for a look, if it took one of these connections
+        await receiver.client.ping()
+    assert not looking.done()  # it waits for one of the others
     for connection in taken:
         await receiver.beside.connection_pool.release(connection)
+    assert (await looking)[0]
     await receiver.storage.close()
     await receiver.client.aclose()
     await receiver.beside.aclose()

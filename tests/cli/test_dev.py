@@ -36,10 +36,14 @@ def test_mails_go_to_the_sandbox(clean, tmp_path):
     settings.load(**environment)
 
 
-def test_no_real_application(clean, tmp_path):
+def test_no_real_application(clean, tmp_path, monkeypatch):
     """What is set for a real receiver calls no real application, and refuses no sandbox."""
-    set_for_real = {"SENDBIRD_APPS": "real:token", "RECEIVER_ALLOW_FROM": "203.0.113.0/24"}
-    config = settings.load(**plan(tmp_path, **set_for_real).environment)
+    environment = plan(tmp_path).environment
+    monkeypatch.setenv("SENDBIRD_APPS", "real:token")
+    monkeypatch.setenv("RECEIVER_ALLOW_FROM", "203.0.113.0/24")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    config = settings.load()
     assert {one.url for one in applications(config)} == {"http://127.0.0.1:8001/v3"}
     Networks(config.allow_from).check({"client": ("127.0.0.1", 1), "headers": []})
 

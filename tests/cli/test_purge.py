@@ -85,6 +85,15 @@ async def test_it_removes_and_looks_again(road, purge, client):
     assert "Nothing is stored of this person." in out
 
 
+async def test_what_cannot_be_read_is_told(road, purge):
+    """Nobody can tell whether a body that can't be read has the person: no look calls that a clean one."""
+    await road.storage.append(envelope(b"\x00sealed"))
+    code, out, _ = await purge("--user", "nobody", "--dry-run")
+    assert code == 1
+    assert "What can be read has nothing of this person." in out
+    assert "put the keys that `receiver doctor` names into RECEIVER_ENCRYPTION_KEYS" in out
+
+
 async def test_what_is_left_is_told(road, purge, client, monkeypatch):
     """Where something could not be removed, the second look finds it, and the exit code is 1."""
     monkeypatch.setattr("receiver.pipeline.removal.Removal._drop", lambda *_: asyncio.sleep(0))
