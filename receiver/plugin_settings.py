@@ -10,9 +10,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from receiver.errors import PluginError
+from receiver.redaction import masked
 from receiver.setting_names import OURS
 from receiver.setting_sources import FILE, Origin, Sourced, is_secret, name_of, origin, read_file
-from receiver.settings import masked
 
 MASK = "***"
 

@@ -275,11 +275,6 @@ def load(**overrides: Any) -> Settings:
     return Settings.load(**overrides)
 
 
-def masked(url: str) -> str:
-    """Return a URL (of Redis, of an SMTP server) as it may be shown: without its password."""
-    return redaction.masked(url)
-
-
 def missing(field_name: str, why: str) -> SettingsError:
     """Return the error that says that the setting behind `field_name` is needed, and why."""
     field = Settings.model_fields[field_name]

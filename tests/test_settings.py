@@ -13,6 +13,7 @@ import redis.asyncio
 
 from receiver import redaction, settings
 from receiver.errors import SettingsError
+from receiver.redaction import masked
 from receiver.settings import Settings
 from receiver.smtp_url import SmtpUrl
 
@@ -485,7 +486,7 @@ def test_names():
 )
 def test_masked(url, shown):
     """A URL is shown without its password, wherever that stands and whatever it is made of."""
-    assert settings.masked(url) == shown
+    assert masked(url) == shown
 
 
 @pytest.mark.parametrize("password", ["hush/hush", "hush\u2100", "[hush"])

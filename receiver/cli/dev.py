@@ -30,6 +30,7 @@ from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError, SendbirdRefused
 from receiver.pipeline import keys
 from receiver.plugins import Handler
+from receiver.redaction import masked
 from receiver.sandbox.credentials import credentials
 from receiver.sendbird.platform import Platform
 from receiver.setting_sources import origin
@@ -254,7 +255,7 @@ def _show(plan: Plan, began: float) -> None:
     table.add_row("Metrics", f"{plan.receiver}/metrics")
     table.add_row("Handlers", ", ".join(plan.handlers))
     table.add_row("State", str(plan.config.data_dir.resolve()))
-    table.add_row("Redis", settings.masked(plan.redis_url))
+    table.add_row("Redis", masked(plan.redis_url))
     title = f"Ready after {time.monotonic() - began:.1f} s"
     ERR.print(Panel(table, title=title, subtitle="Ctrl-C ends everything", border_style="green"))
     elsewhere = plan.config.data_dir != Settings.model_fields["data_dir"].default

@@ -12,14 +12,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from receiver import settings
 from receiver.cli import beside
 from receiver.cli.checks import configuration, crew, disk, encryption, network, road, server
 from receiver.cli.checks.finding import Finding, fail
 from receiver.cli.output import OUT, print_json
 from receiver.errors import SettingsError
 from receiver.pipeline.connection import connect, connect_blocking
-from receiver.redaction import clean
+from receiver.redaction import clean, masked
 from receiver.settings import Settings
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -73,7 +72,7 @@ async def _redis(config: Settings, url: str) -> list[Finding]:
         found += await encryption.check(client, config.keyring, config.data_dir)
         found += await asyncio.to_thread(crew.check, blocking)
     except (redis.RedisError, OSError) as error:
-        where = settings.masked(url)
+        where = masked(url)
         said = clean(str(error))
         do = "Start it, or mend RECEIVER_REDIS_URL. Until then events go to the spool."
         found.append(fail("Redis", f"{where} does not answer: {said}", do))

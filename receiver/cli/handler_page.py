@@ -12,7 +12,7 @@ import redis
 from rich.table import Table
 from rich.text import Text
 
-from receiver import plugin_settings, settings
+from receiver import plugin_settings
 from receiver.bots import Bot
 from receiver.calls import place
 from receiver.cli.output import OUT, iso_time, show_time
@@ -24,7 +24,7 @@ from receiver.pipeline.inbox import Inbox
 from receiver.pipeline.routes import Route, queue_of
 from receiver.plugin_settings import Setting
 from receiver.plugins import Filter, Handler, Handlers, Hook
-from receiver.redaction import clean
+from receiver.redaction import clean, masked
 
 LATEST = 300
 """Events, the newest ones, in which failures are looked for."""
@@ -58,7 +58,7 @@ def look(redis_url: str | None, names: Iterable[str]) -> tuple[dict[str, Seen], 
     try:
         return asyncio.run(_look(redis_url, list(names))), ""
     except (redis.RedisError, OSError) as error:
-        return {}, f"RECEIVER_REDIS_URL={settings.masked(redis_url)} does not answer: {error}"
+        return {}, f"RECEIVER_REDIS_URL={masked(redis_url)} does not answer: {error}"
 
 
 async def _look(redis_url: str, names: list[str]) -> dict[str, Seen]:

@@ -17,6 +17,7 @@ from receiver import redaction, settings
 from receiver.cli import beside
 from receiver.errors import ReceiverError
 from receiver.pipeline.connection import Client, connect, connect_blocking
+from receiver.redaction import masked
 
 OUT, ERR = Console(), Console(stderr=True)
 Result = TypeVar("Result")
@@ -77,5 +78,5 @@ def with_both(work: Callable[[Client, redis.Redis], Awaitable[Result]]) -> Resul
     try:
         return asyncio.run(run())
     except (redis.RedisError, OSError) as error:
-        shown = settings.masked(url)
+        shown = masked(url)
         raise ReceiverError(f"RECEIVER_REDIS_URL={shown} does not answer: {error}") from None

@@ -45,7 +45,8 @@ def purge(
 
     Every event that names the person goes, whole: as sender, member, reader, mentioned or reported, whoever
     has sent it. So do dead letters, gathered batches, what handlers remember, and what is in this machine's
-    spool. What waits for a handler is never delivered then. Exit code 1 if anything is left.
+    spool. What waits for a handler is never delivered then. Exit code 1 if anything is left,
+    or can't be read.
     """
     if not user:
         raise typer.BadParameter("expected a user id", param_hint="--user")

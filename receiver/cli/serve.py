@@ -41,7 +41,8 @@ def serve(
     In Sendbird's dashboard, the webhook URL is https://YOUR-HOST/sendbird/webhook; a bot's callback URL
     is https://YOUR-HOST/sendbird/bot, and Desk's webhook URL https://YOUR-HOST/sendbird/desk.
 
-    SIGHUP has the tokens read anew from receiver.toml, and drops neither a request nor a connection.
+    SIGHUP has tokens and encryption keys read anew from receiver.toml, and drops no request and no
+    connection.
 
     With --workers N, each process counts the requests that it has answered itself, and /metrics shows
     those of whichever process is asked. For exact sums, run N times `receiver serve` on ports of their

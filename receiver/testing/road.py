@@ -24,6 +24,7 @@ from receiver.events import BotEvent, Event
 from receiver.pipeline import histories, keys
 from receiver.pipeline.connection import connect
 from receiver.pipeline.deliveries import History
+from receiver.redaction import masked
 from receiver.samples import API_TOKEN, APP_ID
 from receiver.sandbox.seeds import TEAM
 from receiver.testing.events import Kind, envelope_of, given, make_request
@@ -51,7 +52,7 @@ def clear(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         if client.dbsize() and not client.exists(MARK):
             raise ReceiverError(
-                f"{settings.masked(redis_url)} holds something that is no road's. A road empties its Redis, "
+                f"{masked(redis_url)} holds something that is no road's. A road empties its Redis, "
                 "so it takes one that is empty, or that a road had before: expected a Redis for tests alone, "
                 "as the fixture receiver_redis is, or another number at the URL's end (.../1)"
             )
