@@ -3,53 +3,84 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 
+import pytest
+
 from receiver import hangup
+
+PREAMBLE = """
+import asyncio, os, signal, sys, threading
+from receiver import hangup
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started this may ignore it
+if sys.argv[1] == "with another thread":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()  # which doesn't block it
+
+def hang_up():
+    os.kill(os.getpid(), signal.SIGHUP)
+"""
 
 HELD = """
-import asyncio, os, signal
-from receiver import hangup
-
 async def main():
     seen = asyncio.Event()
-    os.kill(os.getpid(), signal.SIGHUP)
+    hang_up()
     with hangup.answered(seen.set):
         await seen.wait()
         print("answered what was held back")
         seen.clear()
-        os.kill(os.getpid(), signal.SIGHUP)
+        hang_up()
         await seen.wait()
         print("answered another one")
-    os.kill(os.getpid(), signal.SIGHUP)
+    hang_up()
 
 with hangup.held():
     asyncio.run(main())
 print("lives")
-os.kill(os.getpid(), signal.SIGHUP)
+hang_up()
+print("never printed")
+"""
+
+CAME = """
+with hangup.held():
+    print(hangup.came())
+    hang_up()
+    with hangup.held():
+        hang_up()
+    print(hangup.came(), hangup.came())
+    hang_up()
+with hangup.held():
+    print(hangup.came())
+hang_up()
 print("never printed")
 """
 
 
-def test_held_and_answered():
-    """What comes before the loop is ready is answered then; outside the block the signal ends a process."""
+def run(script, threads):
+    """Return the lines that the script writes, until a signal that isn't held back ends it."""
     ran = subprocess.run(
-        [sys.executable, "-uc", HELD], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-uc", PREAMBLE + script, threads],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert ran.stdout.splitlines() == ["answered what was held back", "answered another one", "lives"]
     assert ran.returncode == -signal.SIGHUP
+    return ran.stdout.splitlines()
 
 
-def test_came():
-    """A signal that is held back is found once."""
-    with hangup.held():
-        assert not hangup.came()
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert hangup.came()
-        assert not hangup.came()
+@pytest.mark.parametrize("threads", ["alone", "with another thread"])
+def test_held_and_answered(threads):
+    """What comes before the loop is ready is answered then; outside the block the signal ends a process."""
+    assert run(HELD, threads) == ["answered what was held back", "answered another one", "lives"]
+
+
+@pytest.mark.parametrize("threads", ["alone", "with another thread"])
+def test_came(threads):
+    """A signal that is held back is found once, and not after its block."""
+    assert run(CAME, threads) == ["False", "True False", "False"]
 
 
 async def test_in_a_thread():
