@@ -24,11 +24,12 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from receiver.cipher import PLAIN, Keyring
+from receiver.pipeline.link import Link
 
 Client: TypeAlias = Any
 """An asynchronous client whose answers are bytes. (redis-py's own types leave open whether an answer is
 bytes or str, and whether it is awaited.) Its `keyring` seals the bodies that are stored by it, and opens
-those that are read."""
+those that are read. Its `link` is for what many ask at once."""
 
 
 class _Packing:
@@ -55,7 +56,8 @@ class _Unix(_Packing, UnixDomainSocketConnection):
 
 
 class _Client(redis.asyncio.Redis):
-    keyring: Keyring = PLAIN
+    keyring: Keyring
+    link: Link
 
 
 _PACKING = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
@@ -95,6 +97,7 @@ def _client(pool: ConnectionPool, keyring: Keyring) -> Client:
     pool.connection_class = _PACKING[pool.connection_class]
     client: Any = _Client.from_pool(pool)
     client.keyring = keyring
+    client.link = Link(client)
     return client
 
 
@@ -131,11 +134,15 @@ class Script:
     def __init__(self, name: str, family: tuple[str, ...] = ()) -> None:
         self.text, self.sha = _source(name, family)
 
+    def pack(self, keys: list[str], arguments: list[Any]) -> bytes:
+        """Return the call as it is sent."""
+        packed: bytes = hiredis.pack_command(("EVALSHA", self.sha, len(keys), *keys, *arguments))
+        return packed
+
     async def run(self, client: Client, keys: list[str], arguments: list[Any]) -> Any:
         """Run the script, loading it first where Redis doesn't know it."""
-        packed = hiredis.pack_command(("EVALSHA", self.sha, len(keys), *keys, *arguments))
         try:
-            return await _exchange(client, packed)
+            return await _exchange(client, self.pack(keys, arguments))
         except NoScriptError:
             return await client.eval(self.text, len(keys), *keys, *arguments)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from redis.exceptions import NoScriptError
@@ -41,8 +41,7 @@ Suspects = Literal["all", "only", "none"]
 """Whether a drain takes events that were in the hands of a worker that died, or takes nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """An event that the owner has: its inbox entry, and the attempts and failures it had before.
 
     `envelope` is None where the entry has left the inbox, or can't be read.
@@ -254,19 +253,13 @@ class Lane:
         They are taught together, so that either all of a call's scripts ran or none did; but another
         process may teach them at this moment, and taking is what must not run twice: it is taught last.
         """
-        results = await self._send(calls)
+        packed = [script.pack(names, arguments) for script, names, arguments in calls]
+        results: list[Any] = await self._client.link.ask(packed)
         if any(isinstance(result, NoScriptError) for result in results):
             for script in (self._settle, self._close, self._take):
                 await self._client.script_load(script.text)
-            results = await self._send(calls)
+            results = await self._client.link.ask(packed)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return results
-
-    async def _send(self, calls: list[tuple[Script, list[str], list[Any]]]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for script, names, arguments in calls:
-            pipeline.evalsha(script.sha, len(names), *names, *arguments)
-        results: list[Any] = await pipeline.execute(raise_on_error=False)
         return results

@@ -1,0 +1,87 @@
+"""A link: one connection for all who ask Redis in the same moment.
+
+The drains of a process take their turns independently, and often at once. Each with a connection of its own
+would cost as much for sending and reading as Redis takes to answer. Here what is asked while an answer is on
+its way waits for it, and then goes together, in the order in which it was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+if TYPE_CHECKING:
+    from receiver.pipeline.connection import Client
+
+AT_ONCE = 2
+"""Exchanges at once: Redis has work while the answers of another one are read."""
+
+Asked = tuple[Sequence[bytes], "asyncio.Future[list[Any]]"]
+
+
+class Link:
+    """A link to the Redis of `client`, whose pool lends it a connection as long as it is used.
+
+    It belongs to one event loop. Where a caller is cancelled, what it has asked is done all the same.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._asked: list[Asked] = []
+        self._exchanges: set[asyncio.Task[None]] = set()
+
+    async def ask(self, commands: Sequence[bytes]) -> list[Any]:
+        """Send packed commands, one behind the other; return their answers. An error of Redis is one.
+
+        Raises:
+            RedisError, OSError: Redis is away, and may have run them, or some of them.
+        """
+        answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._asked.append((commands, answers))
+        if len(self._exchanges) < AT_ONCE:
+            exchange = asyncio.create_task(self._exchange_all())
+            self._exchanges.add(exchange)
+            exchange.add_done_callback(self._exchanges.discard)
+        return await answers
+
+    async def _exchange_all(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, []
+            try:
+                await self._exchange(asked)
+            except Exception as error:
+                _refuse(asked, error)
+            except BaseException:
+                waiting, self._asked = self._asked, []
+                _refuse([*asked, *waiting], RedisConnectionError("the event loop ends"))
+                raise
+
+    async def _exchange(self, asked: Sequence[Asked]) -> None:
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()
+        try:
+            packed = [command for commands, _ in asked for command in commands]
+            await connection.send_packed_command(packed, check_health=False)
+            for commands, answers in asked:
+                found = [await _read(connection) for _ in commands]
+                if not answers.done():
+                    answers.set_result(found)
+        finally:
+            await pool.release(connection)
+
+
+async def _read(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _refuse(asked: Sequence[Asked], error: Exception) -> None:
+    for _, answers in asked:
+        if not answers.done():
+            answers.set_exception(type(error)(*error.args))  # one of its own: each is raised elsewhere
