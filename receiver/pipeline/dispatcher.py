@@ -25,7 +25,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from receiver.cipher import Keyring, is_sealed
 from receiver.errors import Unreadable
 from receiver.events.batches import COLLECTED
-from receiver.pipeline import housekeeping, jobs, keys, reaper, room
+from receiver.pipeline import housekeeping, jobs, keys, pace, reaper, room
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.marks import Mark
@@ -37,6 +37,8 @@ LEASE_MS = 5_000
 RENEW = 1.0
 """Seconds between renewals of the lease, and between looks at the routes."""
 AT_ONCE = 500
+FEW = 100
+"""Events in a batch below which the next one keeps a distance: each costs as much as some ten events."""
 ANSWERED_WITHIN = 0.05
 """Seconds in which a worker that has heard the bell begins a drain."""
 SHARDS = 4096
@@ -88,6 +90,7 @@ class Dispatcher:
         self._cursor: str | None = None
         self._leading = False
         self._renewed = 0.0
+        self._took = 0.0  # seconds, by the last batch
         self._is_bounded = False
         self._rung: dict[str, float] = {}  # lane → when the bell rang for it
         self._seldom = Seldom()
@@ -130,8 +133,8 @@ class Dispatcher:
     async def _step(self) -> None:
         if not await self._hold_lease() or (self._is_bounded and await self._is_full()):
             await self._pause(RENEW)
-        else:
-            await self.dispatch_once(block_ms=round(RENEW * 1000))
+        elif await self.dispatch_once(block_ms=round(RENEW * 1000)) < FEW:
+            await self._pause(pace.distance(self._took))
 
     async def _is_full(self) -> bool:
         """Tell whether what is dispatched has to be handled first: that needs the rest of Redis's memory."""
@@ -186,9 +189,11 @@ class Dispatcher:
             await self._pause((block_ms or 0) / 1000)
             return 0
         assert self._cursor is not None
+        self._took = 0.0
         found = await self._client.xread({keys.INBOX: self._cursor}, count=AT_ONCE, block=block_ms)
         if not found:
             return 0
+        began = time.monotonic()
         entries = found[0][1]
         arguments: list[Any] = []
         for entry, fields in entries:
@@ -210,6 +215,7 @@ class Dispatcher:
             self._rung |= dict.fromkeys(lanes, time.monotonic())
         elif lanes:
             await asyncio.to_thread(jobs.wake, self._blocking, lanes)
+        self._took = time.monotonic() - began
         return len(entries)
 
     async def _wake_the_rest(self) -> None:

@@ -41,6 +41,27 @@ def test_turns_that_bring_little_keep_a_distance():
     assert one.early <= 0
 
 
+def test_where_turns_take_long_they_keep_a_longer_distance(monkeypatch):
+    """Up to a limit: who waits for an answer must not wait for the machine to be idle."""
+    now = 100.0
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now)
+    one = Pace(alone=False)
+    for took, due in ((0.0001, 0.01), (0.003, 0.012), (1.0, 0.02)):
+        one.begin_turn(idle=True)
+        began, now = now, now + took
+        one.end_turn(1)
+        assert one.early == pytest.approx(began + due - now)
+
+
+def test_a_hurry_during_a_turn_outlasts_it():
+    """A conversation that ends while the turn is on its way has more, which waits for the next one."""
+    one = Pace(alone=False)
+    one.begin_turn(idle=True)
+    one.hurry()
+    one.end_turn(1)
+    assert one.early <= 0
+
+
 def test_a_drain_for_which_others_wait_keeps_none():
     """Where a lane is drained alone, each moment of it is another lane's."""
     one = Pace(alone=True)
