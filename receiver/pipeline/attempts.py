@@ -9,7 +9,7 @@ import socket
 import time
 import traceback
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -45,11 +45,12 @@ VERBS = {
     "asked to wait": "asked to wait",
 }
 
+_KNOWS_BOTS = (BotMessage, MessageSent)
+
 _log = structlog.get_logger("receiver.attempts")
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How an attempt ended for its delivery. `wait` is in seconds, where it is tried again.
 
     `state` is what the handler remembers of the conversation from now on; None where that is as before.
@@ -94,6 +95,8 @@ class Attempts:
             about = {"handler": self._handler.name, "id": taken.envelope.id, "attempt": taken.attempts}
             _log.error("dead letter: the last attempt was cut off (see receiver events show ID)", **about)
             return Verdict(taken, "dead")
+        if self._is_async and self._handler.window is None:
+            return await self._run(taken, state)
         async with AsyncExitStack() as turn:  # the clock starts when there is room to run in
             if not self._is_async:
                 await turn.enter_async_context(self._around.threads)
@@ -147,7 +150,10 @@ class Attempts:
         if handler.plugin is not None:
             await self._around.lifespans.start(handler.plugin)
         one.context = self._context(event, taken, memory)
-        await call(one.function, event, one.context)
+        if self._is_async:
+            await one.function(event, one.context)
+        else:
+            await call(one.function, event, one.context)
         one.state = memory.changed_state()
 
     def _is_wanted(self, event: Event) -> bool:
@@ -225,7 +231,7 @@ class Attempts:
         return batch
 
     def _mark(self, event: Event) -> None:
-        if isinstance(event, BotMessage | MessageSent):
+        if isinstance(event, _KNOWS_BOTS):
             event.bots = self._around.bots_for(event)
 
     def _memory(self, taken: Taken, event: Event, unsaved: bytes | None) -> Memory:

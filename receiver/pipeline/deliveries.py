@@ -88,6 +88,8 @@ class History:
 
 def counts(state: bytes) -> tuple[int, int]:
     """Return the attempts and the failures in a state such as `retrying 2 1`."""
+    if state == b"waiting 0 0":  # as nearly all are
+        return 0, 0
     _, attempts, failures = state.split(b" ")
     return int(attempts), int(failures)
 

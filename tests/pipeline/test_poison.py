@@ -375,7 +375,7 @@ async def test_an_effect_that_happened_late_is_remembered(road, impatient):
                     await gate.wait()
         ended.set()
 
-    await drained(road, handler, timeout=0.02, retries=0)
+    await drained(road, handler, timeout=1, retries=0)
     gate.set()
     await asyncio.wait_for(ended.wait(), 5)
     [(entry, _)] = await road.inbox.latest(1)
