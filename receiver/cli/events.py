@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import redis
 import typer
 
-from receiver.cli import event_page, failures
+from receiver.cli import event_page, failures, unwanted
 from receiver.cli.output import ERR, OUT, print_json, with_redis
 from receiver.cli.purge import purge
 from receiver.errors import ReceiverError
@@ -75,12 +75,14 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show one event: its body, its deliveries, every attempt. Of a batch, the events that it gathered."""
-    envelope, history, gathered = with_redis(lambda client: _find(client, event_id))
+    envelope, history, gathered, why = with_redis(lambda client: _find(client, event_id))
     if as_json:
-        more = {"gathered": gathered} if envelope.source == BATCH else {}
+        more: dict[str, Any] = {"gathered": gathered} if envelope.source == BATCH else {}
+        if why is not None:
+            more["unwanted"] = unwanted.describe(why)
         print_json({**event_page.describe(envelope, history), **more, "body": masked_body(envelope.body)})
         return
-    event_page.print_event(envelope, history, gathered)
+    event_page.print_event(envelope, history, gathered, why)
 
 
 events.command("purge")(purge)
@@ -129,8 +131,10 @@ async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json:
             _print(envelope, History((delivery,)), as_json)
 
 
-async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[str]]:
-    """Return an event, its history, and the ids of what it gathered."""
+async def _find(
+    client: Client, event_id: str
+) -> tuple[Envelope, History, list[str], unwanted.Unwanted | None]:
+    """Return an event, its history, the ids of what it gathered, and why it has no deliveries."""
     found = await Inbox(client).find(event_id)
     if found is None:
         raise ReceiverError(
@@ -140,7 +144,8 @@ async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[
     entry, envelope = found
     [history] = await histories.load(client, [entry])
     gathered = await batches.ids(client, envelope) if envelope.source == BATCH else []
-    return envelope, history, gathered
+    why = await unwanted.look(client, entry, envelope, history)
+    return envelope, history, gathered, why
 
 
 def _covers(wanted: str | None, category: str) -> bool:
