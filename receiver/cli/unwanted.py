@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
-from rich.table import Table
-from rich.text import Text
 
 from receiver.cipher import is_sealed
 from receiver.cli.failures import harmless
 from receiver.cli.handler_page import wants
 from receiver.cli.output import OUT
+from receiver.cli.rows import print_rows
 from receiver.events.batches import COLLECTED
 from receiver.events.envelope import BATCH, Envelope
 from receiver.events.parsing import parse
@@ -85,7 +84,8 @@ def print_unwanted(found: Unwanted, envelope: Envelope) -> None:
         return
     OUT.print("\nNo handler wanted it.", style="bold")
     if found.near:
-        OUT.print(_table(found.near))
+        rows = [(one.route.handler, wants(one.route.filter), one.instead) for one in found.near]
+        print_rows(("Handler", "Wants", "But here"), rows)
     if found.now:
         OUT.print(
             f"By now it is wanted by {', '.join(found.now)}. "
@@ -95,15 +95,6 @@ def print_unwanted(found: Unwanted, envelope: Envelope) -> None:
         )
         return
     OUT.print(f"It would be wanted by one with {_asking(envelope)}", markup=False, soft_wrap=True)
-
-
-def _table(near: Iterable[Near]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for heading in ("Handler", "Wants", "But here"):
-        table.add_column(heading, overflow="fold")
-    for one in near:
-        table.add_row(one.route.handler, Text(wants(one.route.filter)), Text(one.instead))
-    return table
 
 
 def _takes_events(route: Route) -> bool:
