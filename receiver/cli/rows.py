@@ -1,6 +1,6 @@
 """Rows of a list, as they fit: what one copies from them is never cut, and no word is broken.
 
-In a pipe each row is a line, however long. In a terminal that is too narrow for that, the last column is
+In a pipe, which is as wide as need be (`output.py`), each row is a line. In a terminal that is too narrow for that, the last column is
 wrapped; and where that leaves it too little, each row is its first columns, with the others below them.
 """
 
@@ -29,7 +29,7 @@ def print_rows(headings: Sequence[str], rows: Iterable[Row], *, first: int = 1) 
     widths = [max(cell.cell_len for cell in column) for column in zip(titles, *table, strict=True)]
     before = sum(widths[:-1]) + GAP * (len(widths) - 1)
     room = OUT.width - before
-    if OUT.is_terminal and room < min(NARROW, widths[-1]):
+    if room < min(NARROW, widths[-1]):
         for row in table:
             _print_below(headings, row, first)
         return
@@ -56,7 +56,7 @@ def _print_below(headings: Sequence[str], row: list[Text], first: int) -> None:
 
 def _wrapped(text: Text, width: int) -> Iterable[Text]:
     """Wrap between words; one that is too long stays whole, and the terminal breaks it."""
-    if not OUT.is_terminal or text.cell_len <= width:
+    if text.cell_len <= width:
         return [text]
     breaks, used = [], 0
     for word in re.finditer(r"\S+\s*", text.plain):

@@ -74,13 +74,13 @@ def test_what_is_copied(terminal):
 
 def test_wide_characters(terminal):
     """A character that takes two columns counts as two."""
-    shown = terminal(40)
+    shown = terminal(39)
     print_rows(("A", "B"), [("\ud55c\uad6d", "x"), ("ab", "\ud55c\uad6d " * 12)])
     assert shown.getvalue().splitlines() == [
         "A     B",
         "\ud55c\uad6d  x",
-        "ab    " + " ".join(["\ud55c\uad6d"] * 7),
-        "      " + " ".join(["\ud55c\uad6d"] * 5),
+        "ab    " + " ".join(["\ud55c\uad6d"] * 6),
+        "      " + " ".join(["\ud55c\uad6d"] * 6),
     ]
 
 
