@@ -42,10 +42,10 @@ def default(
 ) -> None:
     """Show what came in, and what became of it.
 
-    receiver events                      the latest ones
-    receiver events --follow             those that come in from now on
-    receiver events show ID              one event: its body, its deliveries, every attempt
-    receiver events purge --user ID      remove what is stored of a person
+    receiver events                   the latest ones
+    receiver events --follow          those that come in from now on
+    receiver events show ID           one: its body, and every attempt
+    receiver events purge --user ID   remove what is stored of a person
     """
     if context.invoked_subcommand is None:
         list_(follow=follow, limit=limit, category=category, as_json=as_json)

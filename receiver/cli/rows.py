@@ -1,7 +1,8 @@
 """Rows of a list, as they fit: what one copies from them is never cut, and no word is broken.
 
-In a pipe, which is as wide as need be (`output.py`), each row is a line. In a terminal that is too narrow for that, the last column is
-wrapped; and where that leaves it too little, each row is its first columns, with the others below them.
+In a pipe, which is as wide as need be (`output.py`), each row is a line. In a terminal that is too narrow
+for that, the last column is wrapped; and where that leaves it too little, each row is its first columns,
+with the others below them.
 """
 
 from __future__ import annotations

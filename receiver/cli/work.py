@@ -45,7 +45,8 @@ def work(
     Handlers come from RECEIVER_HANDLERS, or else from the plugins that are installed. A plain RQ worker
     can run them, too, with the same environment (NAME is a handler's: see `receiver handlers`):
 
-    RQ_REDIS_URL=$RECEIVER_REDIS_URL rq worker --serializer json --with-scheduler receiver.NAME
+    export RQ_REDIS_URL=$RECEIVER_REDIS_URL
+    rq worker --serializer json --with-scheduler receiver.NAME
     """
     config = settings.load()
     logs.configure(config.log_format)
