@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from receiver.cipher import sealed_with
-from receiver.cli import unwanted
+from receiver.cli import rows, unwanted
 from receiver.cli.output import OUT, iso_time, show_time
 from receiver.events.envelope import BATCH, Envelope
 from receiver.events.masked import masked_body
@@ -81,7 +81,7 @@ def print_line(envelope: Envelope, history: History, *, dispatched: bool = False
         line.append(delivery.status, STYLES.get(delivery.status, ""))
         if len(delivery.attempts) > 1:
             line.append(f" after {len(delivery.attempts)} attempts", "dim")
-    OUT.print(line, soft_wrap=True)
+    rows.print_line(line)
 
 
 def describe(envelope: Envelope, history: History) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from receiver.events.masked import masked_body
 from receiver.pipeline import batches, histories
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import History
-from receiver.pipeline.inbox import Inbox
+from receiver.pipeline.inbox import Inbox, is_before
 
 PATIENCE = 3.0
 """Seconds that `--follow` waits for an event's deliveries to end before it shows how far they are."""
@@ -65,8 +65,8 @@ def list_(
         OUT.print(
             f"No events{which} yet. Send one: receiver trigger {category or 'group_channel:message_send'}"
         )
-    for envelope, history in found:
-        _print(envelope, history, as_json)
+    for envelope, history, dispatched in found:
+        _print(envelope, history, as_json, dispatched=dispatched)
 
 
 @events.command("show")
@@ -88,13 +88,17 @@ def show(
 events.command("purge")(purge)
 
 
-async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History]]:
+async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History, bool]]:
+    """Return the latest events, with what became of them, and whether that is known to be all."""
     inbox = Inbox(client)
     wanted = await inbox.latest(limit if category is None else max(limit * 50, 1000))
     wanted = [(entry, one) for entry, one in wanted if _covers(category, one.category)][:limit]
+    newest = await inbox.newest_dispatched()
     loaded = await histories.load(client, [entry for entry, _ in wanted])
-    pairs = [(envelope, history) for (_, envelope), history in zip(wanted, loaded, strict=True)]
-    return list(reversed(pairs))
+    return [
+        (envelope, history, envelope.source != BATCH and not is_before(newest, entry))
+        for (entry, envelope), history in reversed(list(zip(wanted, loaded, strict=True)))
+    ]
 
 
 async def _follow(client: Client, category: str | None, as_json: bool) -> None:

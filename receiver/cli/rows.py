@@ -45,6 +45,19 @@ def print_rows(headings: Sequence[str], rows: Iterable[Row], *, first: int = 1) 
             _print(line)
 
 
+def print_line(line: Text) -> None:
+    """Print a line; what of it doesn't fit stands below, indented."""
+    if line.cell_len <= OUT.width:
+        _print(line)
+        return
+    first, *_ = _wrapped(line, OUT.width)
+    _print(first)
+    rest = line[len(first) :]
+    rest = rest[len(rest.plain) - len(rest.plain.lstrip()) :]
+    for piece in _wrapped(rest, OUT.width - INDENT):
+        _print(Text.assemble(" " * INDENT, piece))
+
+
 def _print_below(headings: Sequence[str], row: list[Text], first: int) -> None:
     _print(Text(" " * GAP).join([Text.assemble((row[0].plain, "bold")), *row[1:first]]))
     rest = Text()
@@ -55,7 +68,7 @@ def _print_below(headings: Sequence[str], row: list[Text], first: int) -> None:
         _print(Text.assemble(" " * INDENT, piece))
 
 
-def _wrapped(text: Text, width: int) -> Iterable[Text]:
+def _wrapped(text: Text, width: int) -> Sequence[Text]:
     """Wrap between words; one that is too long stays whole, and the terminal breaks it."""
     if text.cell_len <= width:
         return [text]
@@ -68,7 +81,7 @@ def _wrapped(text: Text, width: int) -> Iterable[Text]:
     lines = text.divide(breaks)
     for line in lines:
         line.rstrip()
-    return lines
+    return list(lines)
 
 
 def _cell(one: str | Text) -> Text:

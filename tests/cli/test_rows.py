@@ -8,7 +8,7 @@ import pytest
 from rich.text import Text
 
 from receiver import samples
-from receiver.cli.rows import print_rows
+from receiver.cli.rows import print_line, print_rows
 
 HEADINGS = ("Name", "Number", "What it is")
 LONG = "the second one, of which there is more to say than a line can hold"
@@ -70,6 +70,23 @@ def test_what_is_copied(terminal):
         f"    {'c' * 40}",
         "    there",
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (40, ["one two three  four five six  seven"]),
+        (35, ["one two three  four five six  seven"]),
+        (34, ["one two three  four five six", "    seven"]),
+        (14, ["one two three", "    four five", "    six  seven"]),
+        (5, ["one", "    two", "    three", "    four", "    five", "    six", "    seven"]),
+    ],
+)
+def test_a_line(terminal, columns, lines):
+    """A line that doesn't fit goes on below, between words, indented."""
+    shown = terminal(columns)
+    print_line(Text.assemble(("one", "bold"), " two three  four", (" five six", "dim"), "  seven"))
+    assert shown.getvalue().splitlines() == lines
 
 
 def test_wide_characters(terminal):

@@ -99,6 +99,16 @@ async def test_not_yet_dispatched(road, show):
     assert json.loads(await show(event_id, "--json"))["unwanted"]["dispatched"] is False
 
 
+async def test_in_the_list(road, run):
+    """The list says of an event that it is unwanted, too, but not before the dispatcher has read it."""
+    ids = [await road.append(type=kind) for kind in ("MESG", "FILE")]
+    await road.dispatch()
+    ids.append(await road.append(type="MESG"))
+    out = (await asyncio.to_thread(run, "events"))[1]
+    assert [event_id in line for event_id, line in zip(ids, out.splitlines(), strict=True)] == [True] * 3
+    assert ["no handler wants it" in line for line in out.splitlines()] == [True, False, False]
+
+
 async def test_wanted_or_repeated(road, show):
     """Of an event that has a delivery, or repeats another one, nothing of it is said."""
     wanted = await road.append(type="FILE", identity="same")
