@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as NotDecoded
 
-from receiver import redaction
+from receiver import redaction, setting_errors
 from receiver.errors import SettingsError
 
 FILE: Final = "receiver.toml"
@@ -41,8 +41,8 @@ class Sourced(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             _learn_unread(cls, overrides)
-            problems = error.errors(include_input=False, include_url=False)
-            raise SettingsError("\n".join(_explain(cls, problem) for problem in problems)) from None
+            said = [_explain(cls, problem, overrides) for problem in error.errors(include_url=False)]
+            raise SettingsError("\n".join(said)) from None
         except NotDecoded as error:
             _learn_unread(cls, overrides)
             raise SettingsError(_explain_text(cls, error)) from None
@@ -187,9 +187,9 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _explain(settings: type[BaseSettings], problem: ErrorDetails) -> str:
-    said = redaction.clean(problem["msg"].removeprefix("Value error, ").removesuffix("."))
+def _explain(settings: type[BaseSettings], problem: ErrorDetails, overrides: dict[str, Any]) -> str:
     if not problem["loc"]:
+        said = setting_errors.said_of(problem, is_secret=True)
         return f"{settings.model_config.get('env_prefix', '')}...: {said}."
     place = str(problem["loc"][0])
     by_alias = {field.alias: name for name, field in settings.model_fields.items()}
@@ -199,7 +199,14 @@ def _explain(settings: type[BaseSettings], problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         why = f" {field.description}" if field.description else ""
         return f"{name} is not set.{why}{right_value(field)}"
-    return f"{name} is wrong: {said}.{right_value(field)}"
+    said = setting_errors.said_of(problem, is_secret=_is_secret_kind(field.annotation))
+    where = "" if overrides.keys() & {name, field_name} else _where(name)
+    return f"{name} is wrong: {said}{where}.{right_value(field)}"
+
+
+def _where(name: str) -> str:
+    found = origin(name)
+    return "" if found == "default" else f" ({'in the ' if found == 'environment' else 'in '}{found})"
 
 
 def _explain_text(settings: type[BaseSettings], error: NotDecoded) -> str:
@@ -207,5 +214,6 @@ def _explain_text(settings: type[BaseSettings], error: NotDecoded) -> str:
     for field_name, field in settings.model_fields.items():
         if f'"{field_name}"' in str(error):
             name = name_of(settings, field_name)
-            return f"{name} is wrong: expected JSON, such as a list or an object.{right_value(field)}"
+            said = f"expected JSON, such as a list or an object{_where(name)}"
+            return f"{name} is wrong: {said}.{right_value(field)}"
     return redaction.clean(str(error))

@@ -23,6 +23,8 @@ from receiver.redaction import SecretUrl, masked
 from receiver.smtp_url import SmtpUrl
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_PORT = "expected a port from 1 to 65535, and in a password %2F for /, %40 for @ and so on"
+_SENDBIRD = ".sendbird.com"
 
 
 def _split(value: Any) -> Any:
@@ -61,12 +63,22 @@ def _apps(value: Any) -> Any:
 
 
 def _seconds(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number with s, m, h or d behind it")
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", value.strip())
     if not match:
         raise ValueError("expected a number with s, m, h or d behind it")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _span(value: Any) -> Any:
+    """Read a time of days or hours: a number alone would be read as seconds, which nobody means."""
+    seconds = _seconds(value)
+    if not isinstance(value, str) or value.strip()[-1].isdigit():
+        raise ValueError("expected s, m, h or d behind the number: without it, it could be seconds or days")
+    return seconds
 
 
 def _redis_url(value: object) -> str | None:
@@ -78,9 +90,7 @@ def _redis_url(value: object) -> str | None:
         parts = urlsplit(value)
         has_usable_port = parts.port != 0
     except ValueError:  # its text may hold what is part of a password
-        raise ValueError(
-            "expected a port from 1 to 65535, and in a password %2F for /, %40 for @ and so on"
-        ) from None
+        raise ValueError(_PORT) from None
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
         raise ValueError("expected redis://, rediss:// or unix://")
     if not has_usable_port:
@@ -89,9 +99,31 @@ def _redis_url(value: object) -> str | None:
 
 
 def _base_url(value: str) -> str:
-    if not re.match(r"https?://[^/]", value):
+    try:
+        parts = urlsplit(value)
+        has_usable_port = parts.port != 0
+    except ValueError:  # its text may hold what is part of a password
+        raise ValueError(_PORT) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("expected http:// or https://, and a host")
+    if not has_usable_port:
+        raise ValueError("expected a port from 1 to 65535")
     return value.rstrip("/")
+
+
+def _api_url(value: str) -> str:
+    """Check the base of the Platform API: what is called is made of it and a path such as /users."""
+    base = _base_url(value)
+    parts = urlsplit(base)
+    if "?" in value or "#" in value or re.search(r"[\s\x00-\x1f\x7f]", value):
+        raise ValueError("expected nothing behind the path, and no space")
+    if re.search(r"[{}]", base.replace("{app_id}", "")):
+        raise ValueError("expected no other braces than {app_id}")
+    if not parts.path:
+        raise ValueError("expected /v3 at its end")
+    if str(parts.hostname).endswith(_SENDBIRD) and parts.path != "/v3":
+        raise ValueError("expected /v3 at its end, and nothing else behind Sendbird's host")
+    return base
 
 
 def _public_url(value: str) -> str:
@@ -150,8 +182,9 @@ SecretPairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_pairs)]
 Apps = Annotated[dict[str, tuple[SecretStr, ...]], NoDecode, BeforeValidator(_apps)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_networks)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Span = Annotated[float, BeforeValidator(_span), Field(gt=0, allow_inf_nan=False)]
 _Masked = PlainSerializer(lambda url: url and masked(url), when_used="json")
-BaseUrl = Annotated[str, AfterValidator(_base_url), AfterValidator(SecretUrl), _Masked]
+ApiUrl = Annotated[str, AfterValidator(_api_url), AfterValidator(SecretUrl), _Masked]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 RedisUrl = Annotated[str | None, BeforeValidator(_redis_url), AfterValidator(_secret_url), _Masked]
 SmtpServer = Annotated[str | None, BeforeValidator(_smtp_url), AfterValidator(_secret_url), _Masked]

@@ -17,8 +17,8 @@ from receiver.cipher import Keyring, decode_key
 from receiver.errors import SettingsError
 from receiver.setting_sources import Sourced
 from receiver.setting_types import (
+    ApiUrl,
     Apps,
-    BaseUrl,
     EncryptionKeys,
     Mailbox,
     Networks,
@@ -28,6 +28,7 @@ from receiver.setting_types import (
     SecretPairs,
     Secrets,
     SmtpServer,
+    Span,
     Strings,
 )
 
@@ -53,10 +54,10 @@ class Settings(Sourced):
         description="Further applications: app_id:token, comma-separated; one may have several tokens.",
         examples=["1A2B3C4D-1234-...:0123456789abcdef0123456789abcdef01234567"],
     )
-    api_url: BaseUrl | None = Field(
+    api_url: ApiUrl | None = Field(
         None,
         alias="SENDBIRD_API_URL",
-        description="Base of the Platform API, perhaps with {app_id}. Default: the application's own.",
+        description="Base of the Platform API, up to /v3, perhaps with {app_id}. Default: from the id.",
         examples=["https://api-1A2B3C4D.sendbird.com/v3"],
     )
     bot_tokens: SecretPairs = Field(
@@ -157,17 +158,19 @@ class Settings(Sourced):
         examples=["1GiB"],
         ge=0,
     )
-    retention: Seconds = Field(
+    retention: Span = Field(
         3 * 86400.0,
         alias="RECEIVER_RETENTION",
         description="How long finished events are kept, for replay and inspection.",
         examples=["3d"],
+        validate_default=False,  # a number alone is refused
     )
-    dedupe_window: Seconds = Field(
+    dedupe_window: Span = Field(
         86400.0,
         alias="RECEIVER_DEDUPE_WINDOW",
         description="How long a message's identity is remembered, so that a repeat runs no handler.",
         examples=["24h"],
+        validate_default=False,  # a number alone is refused
     )
     inspector_token: SecretStr | None = Field(
         None,

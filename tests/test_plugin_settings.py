@@ -137,13 +137,20 @@ class TestSources:
             Settings.load().greeting = "x"  # type: ignore[misc]
 
 
+JSON = "expected JSON, such as a list or an object"
+
+
 class TestWrong:
     @pytest.mark.parametrize(
         ("name", "value", "said"),
         [
-            ("WAIT", "soon", "expected a number with s, m, h or d behind it. A right value: 5m"),
-            ("COUNT", "0", "Input should be greater than or equal to 1. A right value: 3"),
-            ("WORDS", "{", 'expected JSON, such as a list or an object. A right value: {"hello": "hi"}'),
+            (
+                "WAIT",
+                "soon",
+                "expected a number with s, m, h or d behind it (in the environment). A right value: 5m",
+            ),
+            ("COUNT", "0", "expected at least 1, got '0' (in the environment). A right value: 3"),
+            ("WORDS", "{", f'{JSON} (in the environment). A right value: {{"hello": "hi"}}'),
         ],
     )
     def test_value(self, monkeypatch, name, value, said):
@@ -209,8 +216,8 @@ class TestWrong:
         monkeypatch.setenv("GREETER_TOKEN", "hush-hush")
         monkeypatch.setenv("GREETER_URL", "db://u:hush%2Fhush@h")
         assert told(Quoting.load) == [
-            "GREETER_TOKEN is wrong: no: ***.",
-            "GREETER_URL is wrong: no: db://u:***@h.",
+            "GREETER_TOKEN is wrong: no: *** (in the environment).",
+            "GREETER_URL is wrong: no: db://u:***@h (in the environment).",
         ]
 
     @pytest.mark.parametrize("prefix", ["", "GREETER", "greeter_", "_", "RECEIVER_", "SENDBIRD_X_"])
@@ -226,7 +233,7 @@ class TestLoading:
         monkeypatch.setenv("GREETER_COUNT", "none")
         name = plugin("greeter", "count: int = 1")
         assert told(discovery.load, [name]) == [
-            "GREETER_COUNT is wrong: Input should be a valid integer, unable to parse string as an integer. "
+            "GREETER_COUNT is wrong: expected a whole number, got 'none' (in the environment). "
             "A right value: 1"
         ]
 

@@ -98,12 +98,27 @@ def test_empty_variable(write, monkeypatch):
     assert (config.app_id, config.redis_url, config.webhook_secret) == ("file", None, None)
 
 
+V3 = "expected /v3 at its end, and nothing else behind Sendbird's host"
+BYTES = "expected a number of bytes, or one with a unit such as kB, KiB or MiB"
+UNIT = "expected s, m, h or d behind the number: without it, it could be seconds or days"
 PORT = "expected a port from 1 to 65535, and in a password %2F for /, %40 for @ and so on"
 WRONG = {
     "SENDBIRD_API_URL": {
         "ftp://example.com": "expected http:// or https://, and a host",
         "api.sendbird.com/v3": "expected http:// or https://, and a host",
         "https:///v3": "expected http:// or https://, and a host",
+        "https://:443/v3": "expected http:// or https://, and a host",
+        "https://api.example.com:port/v3": PORT,
+        "https://api.example.com:0/v3": "expected a port from 1 to 65535",
+        "https://api-1A2B.sendbird.com": "expected /v3 at its end",
+        "https://api-1A2B.sendbird.com/": "expected /v3 at its end",
+        "https://api-1A2B.sendbird.com/v3/users": V3,
+        "https://api-1A2B.sendbird.com/v4": V3,
+        "https://API-1A2B.Sendbird.com/v3/users": V3,
+        "https://api-1A2B.sendbird.com/v3?x=1": "expected nothing behind the path, and no space",
+        "https://api-1A2B.sendbird.com/v3#x": "expected nothing behind the path, and no space",
+        "https://api-1A2B.sendbird.com/v3 x": "expected nothing behind the path, and no space",
+        "https://api-{APP_ID}.sendbird.com/v3": "expected no other braces than {app_id}",
     },
     "SENDBIRD_BOT_TOKENS": {
         "helper_bot": "expected bot_userid:token, several separated by commas",
@@ -124,9 +139,13 @@ WRONG = {
         ",": "expected something between the commas",
     },
     "RECEIVER_TRUSTED_PROXIES": {"10.0.0.0/33": "'10.0.0.0/33' is no network, such as 203.0.113.0/24"},
-    "RECEIVER_LEGACY_SIGNATURE": {"perhaps": "Input should be a valid boolean, unable to interpret input"},
-    "RECEIVER_MAX_HEAD": {"100": "Input should be greater than or equal to 1024"},
-    "RECEIVER_MAX_CONNECTIONS": {"0": "Input should be greater than or equal to 10"},
+    "RECEIVER_LEGACY_SIGNATURE": {"perhaps": "expected true or false, got 'perhaps'"},
+    "RECEIVER_MAX_HEAD": {"100": "expected at least 1024, got '100'"},
+    "RECEIVER_MAX_CONNECTIONS": {
+        "0": "expected at least 10, got '0'",
+        "1.5": "expected a whole number, got '1.5'",
+        "x" * 51: f"expected a whole number, got '{'x' * 49}...",
+    },
     "RECEIVER_ENCRYPTION_KEYS": {
         "c2hvcnQ=": "expected 32 bytes in base64; this makes them: openssl rand -base64 32 (this is 5 bytes)",
         "not base64": "expected 32 bytes in base64; this makes them: openssl rand -base64 32",
@@ -148,20 +167,25 @@ WRONG = {
     },
     "RECEIVER_INSPECTOR_TOKEN": {"short": "expected at least 16 characters, got 5"},
     "RECEIVER_MAX_BODY": {
-        "much": "could not parse value and unit from byte string",
-        "-1": "could not parse value and unit from byte string",
-        "0": "Input should be greater than 0",
-        "1 furlong": "could not interpret byte unit: furlong",
+        "much": f"{BYTES}, got 'much'",
+        "-1": f"{BYTES}, got '-1'",
+        "0": "expected more than 0, got '0'",
+        "1 furlong": f"{BYTES}, got '1 furlong'",
     },
     "RECEIVER_BODY_TIMEOUT": {
         "soon": "expected a number with s, m, h or d behind it",
         "-1s": "expected a number with s, m, h or d behind it",
         "1w": "expected a number with s, m, h or d behind it",
         "inf": "expected a number with s, m, h or d behind it",
-        "0": "Input should be greater than 0",
+        "0": "expected more than 0, got '0'",
     },
-    "RECEIVER_RETENTION": {"for ever": "expected a number with s, m, h or d behind it"},
-    "RECEIVER_DEDUPE_WINDOW": {"0s": "Input should be greater than 0"},
+    "RECEIVER_RETENTION": {
+        "for ever": "expected a number with s, m, h or d behind it",
+        "3": UNIT,
+        "3.5": UNIT,
+        " 3 ": UNIT,
+    },
+    "RECEIVER_DEDUPE_WINDOW": {"0s": "expected more than 0, got '0s'", "86400": UNIT},
     "RECEIVER_SMTP_URL": {
         "localhost:25": "expected smtp:// or smtps://, and a host",
         "smtp://localhost:port": PORT,
@@ -172,9 +196,9 @@ WRONG = {
         "Chat <chat@example.com": "expected an address, or a name and an <address>",
     },
     "RECEIVER_MAIL_RATE": {
-        "0": "Input should be greater than 0",
-        "inf": "Input should be a finite number",
-        "many": "Input should be a valid number, unable to parse string as a number",
+        "0": "expected more than 0, got '0'",
+        "inf": "expected a finite number, got 'inf'",
+        "many": "expected a number, got 'many'",
     },
     "RECEIVER_PUBLIC_URL": {
         "chat.example.com": "expected http:// or https://, and a host",
@@ -182,7 +206,7 @@ WRONG = {
         "https://a:b@chat.example.com": "expected a scheme, a host and perhaps a path, and nothing else",
         "https://chat.example.com?a=b": "expected a scheme, a host and perhaps a path, and nothing else",
     },
-    "RECEIVER_LOG_FORMAT": {"xml": "Input should be 'auto', 'console' or 'json'"},
+    "RECEIVER_LOG_FORMAT": {"xml": "expected 'auto', 'console' or 'json', got 'xml'"},
 }
 RIGHT = {
     "SENDBIRD_APPS": "1A2B3C4D-1234-...:0123456789abcdef0123456789abcdef01234567",
@@ -214,11 +238,12 @@ RIGHT = {
     ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
 )
 def test_wrong(monkeypatch, name, value):
-    """A wrong value is answered with its setting's name, what was expected, and a right value."""
+    """A wrong value is answered with its setting's name, what was expected, where, and a right value."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         settings.load()
-    assert str(caught.value) == f"{name} is wrong: {WRONG[name][value]}. A right value: {RIGHT[name]}"
+    said = f"{WRONG[name][value]} (in the environment). A right value: {RIGHT[name]}"
+    assert str(caught.value) == f"{name} is wrong: {said}"
 
 
 @pytest.mark.parametrize("name", settings.names())
@@ -252,7 +277,7 @@ def test_wrong_in_file(write):
         settings.load()
     said = str(caught.value).splitlines()
     assert said[0] == (
-        "SENDBIRD_APP_ID is wrong: Input should be a valid string. A right value: 1A2B3C4D-1234-..."
+        "SENDBIRD_APP_ID is wrong: expected text, got 7 (in receiver.toml). A right value: 1A2B3C4D-1234-..."
     )
     assert [line.split(" is wrong: ")[0] for line in said] == [
         "SENDBIRD_APP_ID",
@@ -260,6 +285,54 @@ def test_wrong_in_file(write):
         "SENDBIRD_BOT_TOKENS",
         "RECEIVER_RETENTION",
     ]
+
+
+LISTED = "expected a list, or text with commas between its parts"
+TABLE = "expected a table of names and values, or text such as this"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SENDBIRD_APP_ID = true", "expected text, got true"),
+        ("SENDBIRD_APP_ID = 2026-01-01", "expected text, got a date"),
+        ("SENDBIRD_API_TOKEN = 4711", f"{LISTED}, got a number"),
+        ('SENDBIRD_API_TOKEN = ["a", 4711]', "at 2: expected text, got a number"),
+        ('SENDBIRD_BOT_TOKENS = ["a"]', f"{TABLE}, got a list"),
+        ("SENDBIRD_APPS = {app = [4711]}", "at app.1: expected text, got a number"),
+        ("RECEIVER_HANDLERS = {a = 1}", f"{LISTED}, got a table"),
+        ("RECEIVER_DATA_DIR = 7", "expected text, got 7"),
+        ("RECEIVER_MAX_CONNECTIONS = 10.5", "expected a whole number, got 10.5"),
+        ("RECEIVER_BODY_TIMEOUT = true", "expected a number with s, m, h or d behind it"),
+        ("RECEIVER_BODY_TIMEOUT = []", "expected a number, got a list"),
+        ("RECEIVER_RETENTION = 3", UNIT),
+        ("RECEIVER_MAIL_RATE = -0.5", "expected more than 0, got -0.5"),
+    ],
+)
+def test_of_the_wrong_kind(write, text, said):
+    """What TOML has and we don't want is named for what it is; of a secret, no digit is quoted."""
+    write(text)
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    told = str(caught.value)
+    assert told.startswith(f"{text.split()[0]} is wrong: {said} (in receiver.toml). A right value: ")
+
+
+def test_where_an_argument_is_wrong(monkeypatch):
+    """What is given by a caller is neither in the environment nor in the file, whatever else they hold."""
+    monkeypatch.setenv("RECEIVER_LOG_FORMAT", "json")
+    for name in ("log_format", "RECEIVER_LOG_FORMAT"):
+        with pytest.raises(SettingsError, match=r"got 'xml'\. A right value: json"):
+            settings.load(**{name: "xml"})
+
+
+def test_a_known_secret_in_the_wrong_place(monkeypatch):
+    """Where a secret stands in place of something else, it isn't quoted, not even its beginning."""
+    monkeypatch.setenv("SENDBIRD_API_TOKEN", "hush" * 20)
+    monkeypatch.setenv("RECEIVER_MAX_CONNECTIONS", "hush" * 20)
+    with pytest.raises(SettingsError, match=r"got '\*\*\*' ") as caught:
+        settings.load()
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -424,6 +497,10 @@ def test_pairs():
         (
             {"SENDBIRD_APP_ID": "1A2B", "SENDBIRD_API_URL": "http://127.0.0.1:8001/v3/"},
             "http://127.0.0.1:8001/v3",
+        ),
+        (
+            {"SENDBIRD_APP_ID": "1A2B", "SENDBIRD_API_URL": "http://proxy.example.com/sendbird/{app_id}"},
+            "http://proxy.example.com/sendbird/1A2B",
         ),
     ],
 )

@@ -22,7 +22,7 @@ FLOORS = (
         *("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
         "redaction",
     ),
-    ("cipher",),
+    ("cipher", "setting_errors"),
     ("setting_types", "setting_sources", "hangup", "refusals", "refusing", "patience", "joining"),
     ("setting_names", "setting_examples", "connections", "networks"),
     ("settings", "logs", "protocol", "metrics", "signature", "calls", "body", "embedded"),

@@ -202,6 +202,12 @@ ATTACKS = (
         lambda port: repeat(port, forged()),
     ),
     Attack(
+        "readiness",
+        "50 connections, /readyz as fast as it is answered",
+        50,
+        lambda port: repeat(port, b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"),
+    ),
+    Attack(
         "no HTTP",
         "50 connections, a line of nonsense each, as fast as they are closed",
         50,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from receiver import logs, redaction
+from receiver.cli import help_text
 from receiver.errors import ReceiverError
 
 VERBS = {
@@ -42,7 +43,7 @@ def build(verbs: tuple[str, ...]) -> typer.Typer:
     """Return the command line with `verbs`."""
     app = typer.Typer(
         name="receiver",
-        help=HELP,
+        help=help_text.flowing(HELP),
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
@@ -63,6 +64,7 @@ def build(verbs: tuple[str, ...]) -> typer.Typer:
             app.add_typer(found, name=verb)
         else:
             app.command(name=verb)(found)
+    help_text.reflow(app)
     return app
 
 

@@ -12,6 +12,7 @@ from itertools import count, islice
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import httpx
 import orjson
 import typer
 import uvloop
@@ -22,7 +23,9 @@ from receiver import settings
 from receiver.cli import load, sender
 from receiver.cli.bench_stack import BenchStack
 from receiver.cli.output import ERR, OUT, print_json
+from receiver.cli.sending import LOOPBACK, SENDBIRD_WAITS, Answer
 from receiver.errors import ReceiverError
+from receiver.sendbird import wire
 
 PATH = "/sendbird/webhook"
 MESSAGE = "group_channel:message_send"
@@ -31,6 +34,10 @@ HARMLESS = "receiver:bench"
 TEXT = "How fast is it, and how fast could it be? " * 15
 CHANNELS = 500
 IDLE_RATE = 5.0
+HINTS = {
+    "bad_signature": "The token is not one of that receiver's: pass its SENDBIRD_API_TOKEN as --token.",
+    "unknown_path": "Leave the path out of --url, and the right one is used.",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,12 @@ class Place:
     path: str
     token: str
     category: str
+
+    @property
+    def url(self) -> str:
+        """The address, as a client takes it."""
+        host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
+        return f"http{'s' if self.target.secure else ''}://{host}:{self.target.port}{self.path}"
 
     def requests(self, first: int = 1) -> Iterator[bytes]:
         """Give signed webhooks, each with a message id of its own, without an end."""
@@ -108,7 +121,7 @@ def _measure_own(seconds: float, connections: int) -> dict[str, Any]:
         task = progress.add_task("Starting Redis, a receiver and a worker", total=None)
         with BenchStack() as stack:
             place = Place(load.Target(stack.port), PATH, stack.token, MESSAGE)
-            _run(load.send(place.target, [islice(place.requests(), 1)]))
+            _accepted(_run(load.send(place.target, [islice(place.requests(), 1)])))
             stack.wait_for(1)
             progress.update(task, description="Sending at full speed")
             sent = _send(place, seconds, connections, first=2)
@@ -133,14 +146,33 @@ def _measure_other(place: Place, seconds: float, connections: int) -> dict[str, 
         progress.add_task(f"Sending to {place.target.host}:{place.target.port}", total=None)
         try:
             first = time.time_ns() // 1_000_000 * 1000
-            sent = _send(place, seconds, connections, first=first)
-            idle = _idle(place, seconds, first + len(sent.latencies))
-        except (OSError, TimeoutError) as error:
+            _try(place, first)
+            sent = _send(place, seconds, connections, first=first + 1)
+            idle = _idle(place, seconds, first + 1 + len(sent.latencies))
+        except (OSError, TimeoutError, httpx.TransportError) as error:
             raise ReceiverError(
                 f"could not send to {place.target.host}:{place.target.port}: {error}. "
                 "Is the receiver running there?"
             ) from error
     return {**_figures(sent, idle, seconds, connections), "handled_per_second": None, "idle_handler_ms": None}
+
+
+def _try(place: Place, number: int) -> None:
+    """Send one webhook, and see what the receiver says of it: of thousands, only their statuses are kept.
+
+    Raises:
+        ReceiverError: it was refused.
+    """
+    body = _body(place.category, number)
+    local = place.target.host in LOOPBACK  # a proxy that the environment names is not meant for it
+    with httpx.Client(timeout=SENDBIRD_WAITS, trust_env=not local) as client:
+        response = client.post(place.url, content=body, headers=wire.headers(body, place.token))
+    answer = Answer.of(response)
+    if not answer.accepted:
+        hint = HINTS.get(answer.code) or answer.hint or "Is it a receiver? See its log."
+        raise ReceiverError(
+            f"the first webhook was refused, and no more were sent: expected 200, got {answer}.\n{hint}"
+        )
 
 
 def _send(place: Place, seconds: float, connections: int, *, first: int) -> load.Sent:
@@ -168,8 +200,7 @@ def _accepted(sent: load.Sent) -> load.Sent:
     answers = ", ".join(
         f"{number} with {status}" for status, number in sent.statuses.items() if status != 200
     )
-    hint = " The token is not one of the receiver's: pass it as --token." if 401 in sent.statuses else ""
-    raise ReceiverError(f"of {len(sent.latencies)} webhooks some were refused: {answers}.{hint}")
+    raise ReceiverError(f"of {len(sent.latencies)} webhooks some were refused: {answers}. See its log.")
 
 
 def _place(url: str, token: str | None) -> Place:

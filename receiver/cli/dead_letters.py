@@ -10,11 +10,10 @@ from typing import Annotated, Any
 import redis
 import typer
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 from receiver.cli import ages, event_page
 from receiver.cli.output import ERR, OUT, iso_time, print_json, show_time, with_both, with_redis
+from receiver.cli.rows import print_rows
 from receiver.errors import ReceiverError
 from receiver.events.envelope import BATCH
 from receiver.events.masked import masked_body
@@ -24,9 +23,6 @@ from receiver.pipeline.connection import Client
 from receiver.pipeline.dead_letters import DeadLetter, Wanted
 from receiver.pipeline.deliveries import History
 from receiver.redaction import clean
-
-SHOWN = 50
-"""Characters of an error in the list."""
 
 dead_letters = typer.Typer(
     help="Deliveries whose attempts are spent: look at them, retry or discard them.", no_args_is_help=True
@@ -63,21 +59,21 @@ def list_(
     if not found:
         OUT.print("No dead letters." if not total else f"None of the {total} dead letters fits.")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Died", min_width=10)  # a date isn't broken
-    table.add_column("Event", no_wrap=True)  # ids are copied
-    for heading in ("Handler", "Category", "Attempts", "Last error"):
-        table.add_column(heading, overflow="fold")
-    for one in found:
-        table.add_row(
-            show_time(int(one.died)).partition(".")[0],  # whole seconds: the table is wide
-            one.envelope.id,
-            one.handler,
-            Text(one.envelope.category),
-            str(len(one.delivery.attempts)),
-            Text(clean(one.error).partition("\n")[0][:SHOWN]),
-        )
-    OUT.print(table)
+    print_rows(
+        ("Died", "Event", "Handler", "Category", "Attempts", "Last error"),
+        [
+            (
+                show_time(int(one.died)).partition(".")[0],  # whole seconds: the rows are wide
+                one.envelope.id,
+                one.handler,
+                one.envelope.category,
+                str(len(one.delivery.attempts)),
+                clean(one.error).partition("\n")[0],
+            )
+            for one in found
+        ],
+        first=3,
+    )
     if len(found) < total:
         OUT.print(f"\n{len(found)} of {total} dead letters.", style="dim")
 

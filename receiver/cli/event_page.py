@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from receiver.cipher import sealed_with
+from receiver.cli import rows, unwanted
 from receiver.cli.output import OUT, iso_time, show_time
 from receiver.events.envelope import BATCH, Envelope
 from receiver.events.masked import masked_body
@@ -19,8 +20,16 @@ from receiver.redaction import clean
 STYLES = {"done": "green", "dead": "bold red", "retrying": "yellow", "skipped": "dim", "waiting": "cyan"}
 
 
-def print_event(envelope: Envelope, history: History, gathered: Iterable[str] = ()) -> None:
-    """Print an event; of a batch, also the ids of the events that it `gathered`."""
+def print_event(
+    envelope: Envelope,
+    history: History,
+    gathered: Iterable[str] = (),
+    nobody: unwanted.Unwanted | None = None,
+) -> None:
+    """Print an event; of a batch, also the ids of the events that it `gathered`.
+
+    `nobody`: why it has no deliveries, where it has none.
+    """
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -44,6 +53,8 @@ def print_event(envelope: Envelope, history: History, gathered: Iterable[str] = 
     OUT.print(table)
     for delivery in history.deliveries:
         _print_delivery(delivery)
+    if nobody is not None:
+        unwanted.print_unwanted(nobody, envelope)
     OUT.print("\nBody", style="bold")
     if why := unreadable(envelope):
         OUT.print(Text(why))
@@ -70,7 +81,7 @@ def print_line(envelope: Envelope, history: History, *, dispatched: bool = False
         line.append(delivery.status, STYLES.get(delivery.status, ""))
         if len(delivery.attempts) > 1:
             line.append(f" after {len(delivery.attempts)} attempts", "dim")
-    OUT.print(line, soft_wrap=True)
+    rows.print_line(line)
 
 
 def describe(envelope: Envelope, history: History) -> dict[str, Any]:

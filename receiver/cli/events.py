@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import redis
 import typer
 
-from receiver.cli import event_page, failures
+from receiver.cli import event_page, failures, unwanted
 from receiver.cli.output import ERR, OUT, print_json, with_redis
 from receiver.cli.purge import purge
 from receiver.errors import ReceiverError
@@ -19,7 +19,7 @@ from receiver.events.masked import masked_body
 from receiver.pipeline import batches, histories
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import History
-from receiver.pipeline.inbox import Inbox
+from receiver.pipeline.inbox import Inbox, is_before
 
 PATIENCE = 3.0
 """Seconds that `--follow` waits for an event's deliveries to end before it shows how far they are."""
@@ -42,10 +42,10 @@ def default(
 ) -> None:
     """Show what came in, and what became of it.
 
-    receiver events                      the latest ones
-    receiver events --follow             those that come in from now on
-    receiver events show ID              one event: its body, its deliveries, every attempt
-    receiver events purge --user ID      remove what is stored of a person
+    receiver events                   the latest ones
+    receiver events --follow          those that come in from now on
+    receiver events show ID           one: its body, and every attempt
+    receiver events purge --user ID   remove what is stored of a person
     """
     if context.invoked_subcommand is None:
         list_(follow=follow, limit=limit, category=category, as_json=as_json)
@@ -65,8 +65,8 @@ def list_(
         OUT.print(
             f"No events{which} yet. Send one: receiver trigger {category or 'group_channel:message_send'}"
         )
-    for envelope, history in found:
-        _print(envelope, history, as_json)
+    for envelope, history, dispatched in found:
+        _print(envelope, history, as_json, dispatched=dispatched)
 
 
 @events.command("show")
@@ -75,24 +75,30 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show one event: its body, its deliveries, every attempt. Of a batch, the events that it gathered."""
-    envelope, history, gathered = with_redis(lambda client: _find(client, event_id))
+    envelope, history, gathered, why = with_redis(lambda client: _find(client, event_id))
     if as_json:
-        more = {"gathered": gathered} if envelope.source == BATCH else {}
+        more: dict[str, Any] = {"gathered": gathered} if envelope.source == BATCH else {}
+        if why is not None:
+            more["unwanted"] = unwanted.describe(why)
         print_json({**event_page.describe(envelope, history), **more, "body": masked_body(envelope.body)})
         return
-    event_page.print_event(envelope, history, gathered)
+    event_page.print_event(envelope, history, gathered, why)
 
 
 events.command("purge")(purge)
 
 
-async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History]]:
+async def _latest(client: Client, limit: int, category: str | None) -> list[tuple[Envelope, History, bool]]:
+    """Return the latest events, with what became of them, and whether that is known to be all."""
     inbox = Inbox(client)
     wanted = await inbox.latest(limit if category is None else max(limit * 50, 1000))
     wanted = [(entry, one) for entry, one in wanted if _covers(category, one.category)][:limit]
+    newest = await inbox.newest_dispatched()
     loaded = await histories.load(client, [entry for entry, _ in wanted])
-    pairs = [(envelope, history) for (_, envelope), history in zip(wanted, loaded, strict=True)]
-    return list(reversed(pairs))
+    return [
+        (envelope, history, envelope.source != BATCH and not is_before(newest, entry))
+        for (entry, envelope), history in reversed(list(zip(wanted, loaded, strict=True)))
+    ]
 
 
 async def _follow(client: Client, category: str | None, as_json: bool) -> None:
@@ -129,8 +135,10 @@ async def _show_outcome(client: Client, entry: str, envelope: Envelope, as_json:
             _print(envelope, History((delivery,)), as_json)
 
 
-async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[str]]:
-    """Return an event, its history, and the ids of what it gathered."""
+async def _find(
+    client: Client, event_id: str
+) -> tuple[Envelope, History, list[str], unwanted.Unwanted | None]:
+    """Return an event, its history, the ids of what it gathered, and why it has no deliveries."""
     found = await Inbox(client).find(event_id)
     if found is None:
         raise ReceiverError(
@@ -140,7 +148,8 @@ async def _find(client: Client, event_id: str) -> tuple[Envelope, History, list[
     entry, envelope = found
     [history] = await histories.load(client, [entry])
     gathered = await batches.ids(client, envelope) if envelope.source == BATCH else []
-    return envelope, history, gathered
+    why = await unwanted.look(client, entry, envelope, history)
+    return envelope, history, gathered, why
 
 
 def _covers(wanted: str | None, category: str) -> bool:

@@ -16,6 +16,7 @@ from receiver import plugin_settings
 from receiver.bots import Bot
 from receiver.calls import place
 from receiver.cli.output import OUT, iso_time, show_time
+from receiver.cli.rows import print_rows
 from receiver.events.batches import COLLECTED
 from receiver.pipeline import forgetting, histories, keys
 from receiver.pipeline.connection import Client, connect
@@ -160,13 +161,17 @@ def print_plugin(plugin: Handlers[Any]) -> None:
         rows.add_row("Settings", "none")
     OUT.print(rows)
     if plugin.settings_class is not None:
-        table = Table(box=None, padding=(0, 2, 0, 2), header_style="bold")
-        for heading in ("Setting", "Value", "From", "Default", "What it is"):
-            table.add_column(heading, overflow="fold")
-        for one in _settings(plugin):
-            default = "needed" if one.default is None else one.default
-            table.add_row(*map(Text, (one.name, one.value, one.origin, default, one.description)))
-        OUT.print(table)
+        settings = [
+            (
+                one.name,
+                one.value,
+                one.origin,
+                "needed" if one.default is None else one.default,
+                one.description,
+            )
+            for one in _settings(plugin)
+        ]
+        print_rows(("Setting", "Value", "From", "Default", "What it is"), settings)
 
 
 def print_handler(handler: Handler, seen: Mapping[str, Seen], why: str) -> None:

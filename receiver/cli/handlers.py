@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import redis
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from receiver import discovery
 from receiver.cli import beside, handler_page
 from receiver.cli.output import OUT, print_json, with_redis
+from receiver.cli.rows import Row, print_rows
 from receiver.errors import ReceiverError
 from receiver.pipeline import forgetting, keys
 from receiver.pipeline.connection import Client, connect_blocking
@@ -151,21 +151,14 @@ def _list(as_json: bool) -> None:
             ]
         )
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Handler", "Wants", "Retries", "Timeout", "What it does"):
-        table.add_column(heading, overflow="fold")
-    for handler in found.values():
-        limits = str(handler.retries), f"{handler.timeout:g} s"
-        table.add_row(handler.name, Text(handler_page.wants(handler.filter)), *limits, Text(handler.summary))
+    rows: list[Row] = [
+        (one.name, handler_page.wants(one.filter), str(one.retries), f"{one.timeout:g} s", one.summary)
+        for one in found.values()
+    ]
     for route in elsewhere:
-        table.add_row(
-            route.handler,
-            Text(handler_page.wants(route.filter)),
-            "",
-            "",
-            Text(_missing(waiting.get(route.handler)), style="yellow"),
-        )
-    OUT.print(table)
+        missing = Text(_missing(waiting.get(route.handler)), style="yellow")
+        rows.append((route.handler, handler_page.wants(route.filter), "", "", missing))
+    print_rows(("Handler", "Wants", "Retries", "Timeout", "What it does"), rows)
     OUT.print(f"\nA handler's RQ queue is {queue_of('NAME')}.", style="dim")
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import redis
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from receiver import redaction, settings
 from receiver.cli import beside
@@ -19,7 +19,25 @@ from receiver.errors import ReceiverError
 from receiver.pipeline.connection import Client, connect, connect_blocking
 from receiver.redaction import masked
 
-OUT, ERR = Console(), Console(stderr=True)
+WIDE = 10_000
+"""Columns of what is no terminal: nothing that goes to a file or a pipe is wrapped, or cut."""
+
+
+class Output(Console):
+    """Where verbs print their data."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The terminal's size."""
+        found = super().size
+        return found if self.is_terminal else ConsoleDimensions(WIDE, found.height)
+
+    @size.setter
+    def size(self, new: tuple[int, int]) -> None:
+        raise NotImplementedError  # the base class has one; nobody sets it
+
+
+OUT, ERR = Output(), Console(stderr=True)
 Result = TypeVar("Result")
 
 

@@ -59,9 +59,11 @@ def replay(
     """Have events run once more, as new events: handlers see in event.replay_of that it is a replay.
 
     receiver replay ID                          one event
-    receiver replay --since 2h --handler mail   the last two hours, for one handler
-    receiver replay --failed --since 1d         what died in a day, each for the handler at which it died
-    receiver replay --file requests.jsonl       requests that were never received
+    receiver replay --since 2h --handler mail   two hours, for one handler
+    receiver replay --failed --since 1d         a day's dead letters
+    receiver replay --file requests.jsonl       what was never received
+
+    With --failed, each goes to the handler at which it died.
 
     Effects under context.once happen again: it is another event. (receiver dead-letters retry goes on with
     the same one.) Events that have left the inbox (RECEIVER_RETENTION) are gone, unless they are dead

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from receiver import samples
+from receiver.cli.rows import print_rows
 from receiver.events.catalogue import CATEGORIES
-
-WIDE = 200  # columns of a table that goes to a file or a pipe: nothing is cut off
 
 
 def show(part: str, *, as_json: bool) -> None:
@@ -32,7 +28,10 @@ def show(part: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(list(rows.values())))
         return
-    table = Table(Column("Category", no_wrap=True), "Types", "Cases", "What happens")
-    for row in rows.values():
-        table.add_row(row["category"], " ".join(row["types"]), " ".join(row["cases"]), row["summary"])
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table, highlight=False)
+    print_rows(
+        ("Category", "What happens", "Types", "Cases"),
+        [
+            (row["category"], row["summary"], " ".join(row["types"]), " ".join(row["cases"]))
+            for row in rows.values()
+        ],
+    )

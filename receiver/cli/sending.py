@@ -43,9 +43,22 @@ class Answer:
         return 200 <= self.status < 300
 
     @property
-    def hint(self) -> str:
+    def code(self) -> str:
+        """The receiver's name for why it refuses; "" without one."""
         code = self.answer.get("code", "") if isinstance(self.answer, dict) else ""
-        return HINTS.get(code, "") if isinstance(code, str) else ""
+        return code if isinstance(code, str) else ""
+
+    @property
+    def hint(self) -> str:
+        return HINTS.get(self.code, "")
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> Answer:
+        """Read an answer."""
+        try:
+            return cls(response.status_code, response.json())
+        except ValueError:
+            return cls(response.status_code, response.text[:500])
 
     def __str__(self) -> str:
         return f"{self.status} {json.dumps(self.answer, ensure_ascii=False)}"
@@ -103,11 +116,7 @@ def send(plan: Plan, count: int) -> Iterator[Answer]:
                 response = client.post(plan.url, content=body, headers=headers)
             except httpx.HTTPError as error:
                 raise Unreachable(_explain(plan, error, sent)) from error
-            try:
-                answer = response.json()
-            except ValueError:
-                answer = response.text[:500]
-            yield Answer(response.status_code, answer)
+            yield Answer.of(response)
 
 
 def _explain(plan: Plan, error: httpx.HTTPError, sent: int) -> str:

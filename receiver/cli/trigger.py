@@ -106,16 +106,12 @@ def trigger(
     Examples:
 
     receiver trigger group_channel:message_send
-
-    receiver trigger group_channel:message_send --type FILE --set payload.filename=menu.pdf
-
+    receiver trigger group_channel:message_send --type FILE
+    receiver trigger group_channel:message_send --set payload.message=Hello
     receiver trigger group_channel:message_send --channel lobby --count 1000
-
     receiver trigger group_channel:message_send --case mesg-2016 --same --count 2
-
-    receiver trigger bot_message_notification --set message.text=/help --bot helper_bot
-
-    receiver trigger user:block --to https://chat.example.com --token "$TOKEN" --print
+    receiver trigger bot_message_notification --set message.text=/help
+    receiver trigger user:block --to https://example.com --token "$TOKEN" --print
 
     Exit code: 0 accepted, 1 refused or no answer, 2 wrong usage.
     """

@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from receiver import discovery, logs, settings
-from receiver.cli import encryption, handover
+from receiver.cli import encryption, handover, spans
 from receiver.errors import ReceiverError
 from receiver.pipeline import durability, routes
 from receiver.pipeline.connection import connect_blocking
@@ -45,7 +45,8 @@ def work(
     Handlers come from RECEIVER_HANDLERS, or else from the plugins that are installed. A plain RQ worker
     can run them, too, with the same environment (NAME is a handler's: see `receiver handlers`):
 
-    RQ_REDIS_URL=$RECEIVER_REDIS_URL rq worker --serializer json --with-scheduler receiver.NAME
+    export RQ_REDIS_URL=$RECEIVER_REDIS_URL
+    rq worker --serializer json --with-scheduler receiver.NAME
     """
     config = settings.load()
     logs.configure(config.log_format)
@@ -53,6 +54,8 @@ def work(
     if config.redis_url is None:
         raise settings.missing("redis_url", "That is where the events to work on are kept.")
     encryption.tell(config, _log)
+    for name, meaning in spans.warnings(config):
+        _log.warning(meaning, setting=name)
     known = discovery.load(config.handlers)
     if not known:
         modules = ", ".join(config.handlers or discovery.installed())

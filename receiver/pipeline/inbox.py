@@ -103,8 +103,11 @@ class Inbox:
 
     async def is_dispatched(self, entry: str) -> bool:
         """Tell whether the dispatcher has been past `entry`."""
-        cursor = await self._client.get(keys.CURSOR)
-        return cursor is not None and order(cursor.decode()) >= order(entry)
+        return not is_before(await self.newest_dispatched(), entry)
+
+    async def newest_dispatched(self) -> str:
+        """Return the entry that the dispatcher has come to."""
+        return ((await self._client.get(keys.CURSOR)) or b"0-0").decode()
 
     async def latest(self, count: int) -> list[tuple[str, Envelope]]:
         """Return the `count` newest events with their entries, newest first."""

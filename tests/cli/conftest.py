@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
@@ -35,3 +36,24 @@ def run(clean, monkeypatch, capsys):
         return caught.value.code or 0, printed.out, printed.err
 
     return ran
+
+
+class Terminal(io.StringIO):
+    """What a terminal was told to show."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Have what is printed from now on go to a terminal of so many columns; return that."""
+
+    def opened(columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")  # a dumb one has always 80
+        shown = Terminal()
+        monkeypatch.setattr(sys, "stdout", shown)
+        return shown
+
+    return opened

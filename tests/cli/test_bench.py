@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+import httpx
 import psutil
 import pytest
 
@@ -14,7 +15,13 @@ from receiver.cli.bench_stack import BenchStack
 from receiver.errors import ReceiverError
 from receiver.pipeline import keys
 from tests.processes import Process, wait_for
-from tests.support import API_TOKEN, Served, make_settings
+from tests.support import API_TOKEN, Served, make_settings, read_metrics
+
+
+def refused(served):
+    """Return how many webhooks a receiver has refused for their signature."""
+    found = read_metrics(httpx.get(f"{served.url}/metrics", trust_env=False).content)
+    return found.get(("receiver_requests_total", "bad_signature", "/sendbird/webhook"), 0)
 
 
 @pytest.fixture
@@ -105,22 +112,21 @@ class TestElsewhere:
         assert json.loads(out)["handled_per_second"] is None
 
     def test_a_wrong_token(self, run, served):
-        """What is refused is no measurement; it says why, and what to do."""
-        code, _, err = run(
-            "bench",
-            "--url",
-            served.url,
-            "--yes",
-            "--token",
-            "wrong",
-            "--seconds",
-            "0.1",
-            "--connections",
-            "2",
-        )
+        """One webhook shows that the token is wrong: it ends there, and says so, and what to do."""
+        before = refused(served)
+        code, _, err = run("bench", "--url", served.url, "--yes", "--token", "wrong")
         assert code == 1
-        assert "with 401" in err
-        assert "--token" in err
+        assert "the first webhook was refused, and no more were sent: expected 200, got 401" in err
+        assert "not the HMAC-SHA256 of this body" in err
+        assert "pass its SENDBIRD_API_TOKEN as --token" in err
+        assert refused(served) == before + 1
+
+    def test_a_wrong_path(self, run, served):
+        """So does a path where no webhooks are taken."""
+        code, _, err = run("bench", "--url", f"{served.url}/nowhere", "--yes", "--token", API_TOKEN)
+        assert code == 1
+        assert "expected 200, got 404" in err
+        assert "Leave the path out of --url" in err
 
     def test_nobody_there(self, run, free_port):
         """It says that nobody answers."""

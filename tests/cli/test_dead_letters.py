@@ -65,12 +65,28 @@ async def test_list(road, letters):
     assert re.search(r"\d\d:\d\d:\d\d  ", line)  # milliseconds would only make it wide
 
 
-async def test_list_in_a_narrow_terminal(road, letters, monkeypatch):
-    """At 80 columns neither an id nor a date is broken."""
-    monkeypatch.setenv("COLUMNS", "80")
+async def test_list_in_a_narrow_terminal(road, letters, terminal):
+    """At 80 columns neither an id nor a time is broken, nor a word of the rest, which stands below."""
     [event_id] = await die(road, 1)
-    _, out, _ = await letters("list")
-    assert re.search(rf"\n\d{{4}}-\d\d-\d\d +{event_id} ", out)
+    shown = terminal(80)
+    await letters("list")
+    first, *below = shown.getvalue().splitlines()
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  {event_id}  test\.h", first)
+    assert below == [
+        f"    Category: {CATEGORY}  Attempts: 1  Last error:",
+        "    SendbirdRefused: no 1 for you",
+    ]
+
+
+async def test_list_into_a_pipe(road, letters, monkeypatch):
+    """What goes to a pipe is neither wrapped nor cut, however long it is."""
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "many " * 50 + "words"
+    [event_id] = await die(road, long)
+    heading, line = (await letters("list"))[1].splitlines()
+    assert heading.startswith("Died")
+    assert event_id in line
+    assert line.endswith(f"no {long} for you")
 
 
 async def test_list_as_json(road, letters):

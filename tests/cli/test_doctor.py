@@ -391,6 +391,8 @@ def test_a_broken_spool(doctor, tmp_path):
         ({"RECEIVER_PUBLIC_URL": "http://chat.example.com"}, "Public URL", "warn"),
         ({"RECEIVER_PUBLIC_URL": "https://chat.example.com"}, "Public URL", "ok"),
         ({"RECEIVER_SMTP_URL": f"smtp://u:{TOKEN}@mail.example.com"}, "Mail", "warn"),
+        ({"RECEIVER_RETENTION": "3s"}, "RECEIVER_RETENTION", "warn"),
+        ({"RECEIVER_DEDUPE_WINDOW": "3s"}, "RECEIVER_DEDUPE_WINDOW", "warn"),
         ({"RECEIVER_HANDLERS": "no_such_module"}, "Plugins", "fail"),
     ],
 )

@@ -623,5 +623,5 @@ def test_refusal_is_told_once(run, receiver):
 def test_help_teaches(run):
     """The help shows examples that work."""
     shown = " ".join(run("--help").out.split())
-    assert "receiver trigger group_channel:message_send --type FILE --set payload.filename=menu.pdf" in shown
+    assert "receiver trigger group_channel:message_send --set payload.message=Hello" in shown
     assert "Exit code: 0 accepted, 1 refused or no answer, 2 wrong usage." in shown

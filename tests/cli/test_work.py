@@ -52,3 +52,16 @@ def test_empty(run, monkeypatch, tmp_path):
     code, _, err = run("work")
     assert code == 1
     assert err.startswith("Error: there is no handler to run: the Handlers of empty.py are empty. Register")
+
+
+def test_short_times(run, monkeypatch):
+    """Times too short to look at an event, or to know a repeat, are warned of; a minute is not."""
+    for retention, window, warned in (("1m", "1m", 0), ("59s", "1m", 1), ("3d", "500ms", 1), ("3s", "3s", 2)):
+        monkeypatch.setenv("RECEIVER_RETENTION", retention)
+        monkeypatch.setenv("RECEIVER_DEDUPE_WINDOW", window)
+        _, out, err = run("work", "--handlers", "nobody")
+        said = [line for line in (out + err).splitlines() if "warn" in line]
+        assert len(said) == warned, said
+    assert "RECEIVER_RETENTION" in said[0]
+    assert "finished events go after 3 s" in said[0]
+    assert "RECEIVER_DEDUPE_WINDOW" in said[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from receiver import discovery, origins
+from receiver.cli import spans
 from receiver.cli.checks.finding import Finding, fail, ok, warn
 from receiver.errors import PluginError, SettingsError
 from receiver.settings import Settings
@@ -17,6 +18,8 @@ def check(config: Settings) -> Iterator[Finding]:
     """Look at what is set; no value that is a secret is told."""
     yield from _origin(config)
     yield from _public_url(config)
+    for name, meaning in spans.warnings(config):
+        yield warn(name, meaning, "Make it longer: docs/settings.md.")
     try:
         handlers = discovery.load(config.handlers)
     except (PluginError, SettingsError) as error:

@@ -47,10 +47,10 @@ def test_addresses(set_to, addresses):
     ("name", "value", "said"),
     [
         ("QUIET", "soon", "expected a number with s, m, h or d behind it"),
-        ("QUIET", "0", "greater than 0"),
+        ("QUIET", "0", "more than 0"),
         ("LONGEST", "10s", "expected at least the time that OFFLINE_EMAIL_QUIET says"),
-        ("MOST", "0", "greater than or equal to 1"),
-        ("MOST", "10001", "less than or equal to 10000"),
+        ("MOST", "0", "at least 1"),
+        ("MOST", "10001", "at most 10000"),
         ("ADDRESSES", "ldap", "expected metadata, csv:"),
         ("ADDRESSES", "csv:", "expected metadata, csv:"),
         ("ADDRESSES", "people.find", "expected metadata, csv:"),
@@ -66,8 +66,8 @@ def test_addresses(set_to, addresses):
         ("LOGO", "logo.png", "expected the URL of an image"),
         ("COLOR", "blue", "should match pattern"),
         ("COLOR", "#12345g;x", "should match pattern"),
-        ("PER_CONVERSATION", "0", "greater than or equal to 1"),
-        ("ASK_FOR_MEMBERS", "-1", "greater than or equal to 0"),
+        ("PER_CONVERSATION", "0", "at least 1"),
+        ("ASK_FOR_MEMBERS", "-1", "at least 0"),
     ],
 )
 def test_wrong(set_to, name, value, said):
