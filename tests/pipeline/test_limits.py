@@ -9,7 +9,7 @@ from receiver.pipeline.limits import Limited
 
 
 async def test_time_is_over_before_the_work_begins(monkeypatch):
-    """Where the loop stood still for so long, the work is cancelled without having begun, and that is its end."""
+    """Where the loop stood still so long, the work is cancelled before it has begun, and that is its end."""
     monkeypatch.setattr(limits, "ENDS_WITHIN", 60)
     begun = []
 
