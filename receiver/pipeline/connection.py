@@ -97,7 +97,7 @@ def _client(pool: ConnectionPool, keyring: Keyring) -> Client:
     pool.connection_class = _PACKING[pool.connection_class]
     client: Any = _Client.from_pool(pool)
     client.keyring = keyring
-    client.link = Link(client)
+    client.link = Link(pool)
     return client
 
 

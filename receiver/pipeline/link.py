@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
-
-if TYPE_CHECKING:
-    from receiver.pipeline.connection import Client
 
 AT_ONCE = 2
 """Exchanges at once: Redis has work while the answers of another one are read."""
@@ -24,13 +22,13 @@ Asked = tuple[Sequence[bytes], "asyncio.Future[list[Any]]"]
 
 
 class Link:
-    """A link to the Redis of `client`, whose pool lends it a connection as long as it is used.
+    """A link to the Redis of `pool`, which lends a connection as long as there is something to ask.
 
     It belongs to one event loop. Where a caller is cancelled, what it has asked is done all the same.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
         self._asked: list[Asked] = []
         self._exchanges: set[asyncio.Task[None]] = set()
 
@@ -61,8 +59,7 @@ class Link:
                 raise
 
     async def _exchange(self, asked: Sequence[Asked]) -> None:
-        pool = self._client.connection_pool
-        connection = await pool.get_connection()
+        connection = await self._pool.get_connection()
         try:
             packed = [command for commands, _ in asked for command in commands]
             await connection.send_packed_command(packed, check_health=False)
@@ -71,7 +68,7 @@ class Link:
                 if not answers.done():
                     answers.set_result(found)
         finally:
-            await pool.release(connection)
+            await self._pool.release(connection)
 
 
 async def _read(connection: Any) -> Any:
