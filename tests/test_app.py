@@ -620,7 +620,7 @@ class TestLookedUpBots:
 
     def test_strangers_harm_nobody(self, redis_url, api, monkeypatch):
         """While strangers' made-up ids keep a slow API busy, a confirmed bot's callbacks are stored."""
-        monkeypatch.setattr(bot_tokens, "RATE", 0.0)
+        monkeypatch.setattr(bot_tokens, "RATE", 1e-9)
         monkeypatch.setattr(bot_tokens, "KNOWN_FOR", 0.0)  # its answer is old already
         api.bots["asked"] = "its-token"
         genuine = callback("asked", "its-token")

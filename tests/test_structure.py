@@ -18,7 +18,7 @@ FACE = "receiver"
 
 # Lowest first: a room imports from lower floors only, never from its own. `receiver` is the face.
 FLOORS = (
-    ("ip_addresses",),
+    ("allowance", "ip_addresses"),
     (
         *("errors", "effects", "children", "private", "seldom", "garbage", "mail_address", "smtp_url"),
         "redaction",
