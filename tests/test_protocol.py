@@ -9,9 +9,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from receiver.connections import Connections, Standing
+from receiver.endings import BEYOND, MOST_HEADERS, MOST_PIPELINED, UNREAD
 from receiver.joining import Joining
 from receiver.protocol import LeanHttp
-from receiver.refusing import BEYOND, MOST_HEADERS, MOST_PIPELINED, UNREAD
 from tests.support import Served, answers, make_settings, read_all, request
 
 KEEP_ALIVE = 5

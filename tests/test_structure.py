@@ -24,7 +24,7 @@ FLOORS = (
         "redaction",
     ),
     ("cipher", "setting_errors"),
-    ("setting_types", "setting_sources", "hangup", "ports", "refusals", "refusing", "patience", "joining"),
+    ("setting_types", "setting_sources", "hangup", "ports", "endings", "refusals", "patience", "joining"),
     ("setting_names", "setting_examples", "connections", "networks"),
     ("settings", "logs", "protocol", "metrics", "signature", "calls", "body", "embedded"),
     ("guard",),
