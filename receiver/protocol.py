@@ -11,9 +11,7 @@ a bound. All of them look at requests that don't come in one piece, or are odd: 
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 import structlog
@@ -23,25 +21,17 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from receiver import endings
+from receiver import endings, heads
 from receiver.connections import Connections, Standing
 from receiver.endings import BEYOND, MOST_HEADERS, MOST_PIPELINED, UNREAD, Ending
+from receiver.heads import TELLING, parts
 from receiver.joining import Flow, Joining
 from receiver.patience import PatientHttp
 
 NOTHING, HEAD, BODY = range(3)
 """What has begun to come over a connection, and is not complete."""
-_TELLING = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
 
 _log = structlog.get_logger("receiver.protocol")
-
-
-@lru_cache(maxsize=64)
-def _parts(url: bytes) -> tuple[str, bytes, bytes]:
-    """Return the path of a URL, the same as it was sent, and the query."""
-    parsed = httptools.parse_url(url)
-    path = parsed.path.decode("ascii")
-    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
 
 
 class LeanHttp(PatientHttp):
@@ -147,7 +137,7 @@ class LeanHttp(PatientHttp):
         if self._part == BODY:  # a trailer: nobody asked for it
             return
         name = name.lower()
-        if name in _TELLING:
+        if name in TELLING:
             if name != b"expect":
                 self._odd = True
             elif value.lower() == b"100-continue":
@@ -157,10 +147,13 @@ class LeanHttp(PatientHttp):
     def on_headers_complete(self) -> None:
         headers, parser, waiting = self.headers, self.parser, self.pipeline
         if self._odd or self._at_most > self._max_head or len(headers) > MOST_HEADERS:
-            self._check_head()
+            fault = heads.fault(headers, self.url, parser, most=self._max_head)
+            if fault is not None:
+                raise self._refusal(fault)
+            self._odd = False
         if len(waiting) >= MOST_PIPELINED:
             raise self._refusal(endings.PIPELINED)
-        path, raw_path, query = _parts(self.url)
+        path, raw_path, query = parts(self.url)
         version = parser.get_http_version()
         scope: dict[str, Any] = {
             "type": "http",
@@ -205,21 +198,6 @@ class LeanHttp(PatientHttp):
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
-
-    def _check_head(self) -> None:
-        """Refuse a head that is too large, or can be read in two ways."""
-        size = sum(len(name) + len(value) + 4 for name, value in self.headers)
-        size += len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1\r\n\r\n")
-        if size > self._max_head:
-            raise self._refusal(endings.LONG_HEAD)
-        if len(self.headers) > MOST_HEADERS:
-            raise self._refusal(endings.HEADERS)
-        self._odd = False
-        if self.parser.should_upgrade():
-            raise self._refusal(endings.UPGRADE)
-        codings = [one.strip(b" \t").lower() for name, one in self.headers if name == b"transfer-encoding"]
-        if codings and (codings != [b"chunked"] or self.parser.get_http_version() != "1.1"):
-            raise self._refusal(endings.CODING)
 
     def _refusal(self, ending: Ending) -> Exception:
         """Remember it, and return what to raise: the parser tells only that something was."""

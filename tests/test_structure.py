@@ -25,7 +25,7 @@ FLOORS = (
     ),
     ("cipher", "setting_errors"),
     ("setting_types", "setting_sources", "hangup", "ports", "endings", "refusals", "patience", "joining"),
-    ("setting_names", "setting_examples", "connections", "networks"),
+    ("setting_names", "setting_examples", "connections", "heads", "networks"),
     ("settings", "logs", "protocol", "metrics", "signature", "calls", "body", "embedded"),
     ("guard",),
     ("events", "sendbird", "mail"),
