@@ -17,13 +17,12 @@ import uvicorn
 from aiosmtpd.smtp import SMTP
 from rich.progress import Progress
 from starlette.applications import Starlette
-from starlette.routing import Route
 
 from benchmarks.digests.bodies import bodies
 from benchmarks.digests.post import Post
 from benchmarks.digests.processes import memory_of, start, wait_until_ready
 from benchmarks.digests.report import out, report
-from benchmarks.digests.sendbird import metadata, unread
+from benchmarks.digests.sendbird import Sendbird
 from receiver.cli import load
 from receiver.embedded import EmbeddedRedis
 
@@ -40,12 +39,9 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
         smtp = await here.create_server(lambda: SMTP(post, enable_SMTPUTF8=True), "127.0.0.1", 0)
         stack.callback(smtp.close)
         smtp_port = smtp.sockets[0].getsockname()[1]
-        routes = [
-            Route("/v3/group_channels/{url:path}/messages/unread_count", unread),
-            Route("/v3/users/{user}/metadata", metadata),
-        ]
+        sendbird = Sendbird()
         platform_server = uvicorn.Server(
-            uvicorn.Config(Starlette(routes=routes), port=options.port + 1, log_level="warning")
+            uvicorn.Config(Starlette(routes=sendbird.routes), port=options.port + 1, log_level="warning")
         )
         serving = asyncio.create_task(platform_server.serve())
         server = stack.enter_context(EmbeddedRedis(folder / "redis"))
@@ -65,7 +61,7 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
         serve = start(["serve", "--port", str(options.port)], environment, folder / "serve.log")
         work = start(["work", "--workers", str(options.workers)], environment, folder / "work.log")
         try:
-            await _measure(options, server.url, post, serve, work)
+            await _measure(options, server.url, post, sendbird, serve=serve, work=work)
         finally:
             for process in (serve, work):
                 process.send_signal(signal.SIGTERM)
@@ -79,6 +75,8 @@ async def _measure(
     options: argparse.Namespace,
     redis_url: str,
     post: Post,
+    sendbird: Sendbird,
+    *,
     serve: subprocess.Popen[bytes],
     work: subprocess.Popen[bytes],
 ) -> None:
@@ -89,7 +87,10 @@ async def _measure(
     for channel, body in bodies(options.users, options.channels, options.messages):
         connections[channel % CONNECTIONS].append(body)  # a channel's messages stay in order
         size += len(body)
-        readers.update(one["user_id"] for one in orjson.loads(body)["members"] if not one["is_online"])
+        told = orjson.loads(body)
+        sendbird.learn(told)
+        others = {one["user_id"] for one in told["members"] if not one["is_online"]}
+        readers |= others - {told["sender"]["user_id"]}  # chance may put him in his channel twice
     peak: dict[str, float] = {}
 
     def look() -> None:
