@@ -23,6 +23,7 @@ from receiver.pipeline.limits import Strays
 from receiver.pipeline.storage import Storage
 from receiver.plugins import Handlers
 from tests.pipeline.collecting import Collecting
+from tests.pipeline.lettering import Letters
 
 CATEGORY = "group_channel:message_send"
 
@@ -123,3 +124,9 @@ async def road(client, blocking):
 async def plugin(road):
     """A plugin that gathers, and handles batches."""
     return Collecting(road)
+
+
+@pytest.fixture
+def letters(road):
+    """A road whose handlers refuse what they are told to."""
+    return Letters(road)
