@@ -60,7 +60,6 @@ SOFT = {
     ("receiver.context", "receiver.mail.mailer"): "annotations only, likewise",
 }
 LONG = {
-    "receiver/events/catalogue.py": "a table, an entry for each of Sendbird's categories",
     "receiver/registration.py": "a table, two overloads for each type of event",
 }
 LIKE_THE_STANDARD_LIBRARY = {
