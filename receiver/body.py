@@ -10,8 +10,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
+from receiver.endings import UNREAD
 from receiver.errors import Rejected
-from receiver.refusing import UNREAD
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 from pydantic import SecretStr
 
+from receiver.allowance import Allowance
 from receiver.errors import SendbirdError, SendbirdUnavailable
 from receiver.seldom import Seldom
 from receiver.sendbird.api import NOT_FOUND
@@ -54,26 +55,6 @@ class _Confirmed:
     due: float
 
 
-class _Bucket:
-    """Lets `burst` through at once, and `rate` a second after that."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._left = burst
-        self._filled = time.monotonic()
-
-    def take(self) -> bool:
-        """Tell whether one more may pass."""
-        now = time.monotonic()
-        self._left = min(self._burst, self._left + (now - self._filled) * self._rate)
-        self._filled = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 class Budget:
     """How many look-ups there may be, over all applications.
 
@@ -82,9 +63,9 @@ class Budget:
     """
 
     def __init__(self) -> None:
-        self.strangers = _Bucket(RATE, BURST)
-        self.familiar = _Bucket(FAMILIAR_RATE, FAMILIAR_BURST)
-        self.again = _Bucket(RATE, BURST)
+        self.strangers = Allowance(BURST, 1 / RATE)
+        self.familiar = Allowance(FAMILIAR_BURST, 1 / FAMILIAR_RATE)
+        self.again = Allowance(BURST, 1 / RATE)
 
 
 class BotTokens:
@@ -156,13 +137,13 @@ class BotTokens:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _wait(self, platform: Platform, userid: str, bucket: _Bucket) -> str | None:
+    async def _wait(self, platform: Platform, userid: str, allowance: Allowance) -> str | None:
         """Look a bot up, unless that would be one too many.
 
         It isn't known then who is right: the caller has the sender come again, since it may be a bot that
         was made a moment ago.
         """
-        if userid not in self._asking and not bucket.take():
+        if userid not in self._asking and not allowance.take():
             raise SendbirdUnavailable("too many bots are asked for")
         await asyncio.shield(self._look_up(platform, userid))  # others may wait for the same answer
         confirmed = self._confirmed.get(userid)

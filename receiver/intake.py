@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from receiver import signature
 from receiver.errors import Rejected
 from receiver.events import desk
-from receiver.events.catalogue import CATEGORIES, Unclassifiable, classify
+from receiver.events.catalogue import CATEGORIES
+from receiver.events.classifying import Unclassifiable, classify
 from receiver.events.envelope import Envelope, Source
 from receiver.events.identity import digest
 from receiver.events.parsing import NotJSON, parse, storable

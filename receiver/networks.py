@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from receiver.errors import Rejected
-from receiver.refusals import Address, address
+from receiver.ip_addresses import Address, address
 
 Network = IPv4Network | IPv6Network
 
@@ -17,7 +17,6 @@ MOST_HOPS = 20
 """Proxies in a row that are believed."""
 _HERE = "127.0.0.1"
 """Whoever comes by a Unix socket is on this machine."""
-_LONGEST = 60
 _WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|(\d+\.\d+\.\d+\.\d+))(?::\d{1,5})?")
 
 
@@ -78,8 +77,6 @@ def _peer(scope: Mapping[str, Any]) -> str:
 
 def _read(hop: str) -> Address | None:
     """Read an address as proxies write it: bare, or with a port."""
-    if len(hop) > _LONGEST:
-        return None
     match = _WITH_PORT.fullmatch(hop)
     return address((match[1] or match[2]) if match else hop)
 

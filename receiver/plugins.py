@@ -28,7 +28,8 @@ from receiver.events import desk
 from receiver.events.batches import COLLECTED, Batch, Gathered
 from receiver.events.catalogue import CATEGORIES, MESSAGE_TYPES
 from receiver.plugin_settings import PluginSettings
-from receiver.registration import Options, Ordering, Registration, Wishes
+from receiver.registration import Registration
+from receiver.wishes import Options, Ordering, Wishes
 
 ANY = "*"
 MOST = 10_000

@@ -11,9 +11,7 @@ a bound. All of them look at requests that don't come in one piece, or are odd: 
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 import structlog
@@ -23,25 +21,17 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from receiver import refusing
+from receiver import endings, heads
 from receiver.connections import Connections, Standing
+from receiver.endings import BEYOND, MOST_HEADERS, MOST_PIPELINED, UNREAD, Ending
+from receiver.heads import TELLING, parts
 from receiver.joining import Flow, Joining
 from receiver.patience import PatientHttp
-from receiver.refusing import BEYOND, MOST_HEADERS, MOST_PIPELINED, UNREAD, Refused
 
 NOTHING, HEAD, BODY = range(3)
 """What has begun to come over a connection, and is not complete."""
-_TELLING = frozenset((b"expect", b"transfer-encoding", b"upgrade"))
 
 _log = structlog.get_logger("receiver.protocol")
-
-
-@lru_cache(maxsize=64)
-def _parts(url: bytes) -> tuple[str, bytes, bytes]:
-    """Return the path of a URL, the same as it was sent, and the query."""
-    parsed = httptools.parse_url(url)
-    path = parsed.path.decode("ascii")
-    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
 
 
 class LeanHttp(PatientHttp):
@@ -53,7 +43,7 @@ class LeanHttp(PatientHttp):
     held = 0
     _part = NOTHING
     _odd = False
-    _refused: Refused | None = None
+    _ending: Ending | None = None
     _last_words: bytes | None = None
     # In bytes. Of an unfinished head: how much has come, and how much of that may have come before it.
     _come = 0
@@ -105,7 +95,7 @@ class LeanHttp(PatientHttp):
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse(self._refused or refusing.NO_HTTP)
+            self._refuse(self._ending or endings.NO_HTTP)
             return
         if self._part == HEAD:
             self._watch_head(size, alone=part == NOTHING and self._began == 1)
@@ -119,7 +109,7 @@ class LeanHttp(PatientHttp):
             self._wait(self.patience)
         self._come += size
         if self._come - self._slack > self._max_head:
-            self._refuse(refusing.LONG_HEAD)
+            self._refuse(endings.LONG_HEAD)
 
     def _watch_body(self, size: int, around: int) -> None:
         """Look after a body that is not all there: `size` more bytes have come, `around` of them no body."""
@@ -132,7 +122,7 @@ class LeanHttp(PatientHttp):
             if self._dropped > UNREAD:
                 self.transport.close()
         elif self._framing > BEYOND:
-            self._refuse(refusing.FRAMING)
+            self._refuse(endings.FRAMING)
         else:
             self._table.hold(self, size)
 
@@ -147,7 +137,7 @@ class LeanHttp(PatientHttp):
         if self._part == BODY:  # a trailer: nobody asked for it
             return
         name = name.lower()
-        if name in _TELLING:
+        if name in TELLING:
             if name != b"expect":
                 self._odd = True
             elif value.lower() == b"100-continue":
@@ -157,10 +147,13 @@ class LeanHttp(PatientHttp):
     def on_headers_complete(self) -> None:
         headers, parser, waiting = self.headers, self.parser, self.pipeline
         if self._odd or self._at_most > self._max_head or len(headers) > MOST_HEADERS:
-            self._check_head()
+            fault = heads.fault(headers, self.url, parser, most=self._max_head)
+            if fault is not None:
+                raise self._refusal(fault)
+            self._odd = False
         if len(waiting) >= MOST_PIPELINED:
-            raise self._refusal(refusing.PIPELINED)
-        path, raw_path, query = _parts(self.url)
+            raise self._refusal(endings.PIPELINED)
+        path, raw_path, query = parts(self.url)
         version = parser.get_http_version()
         scope: dict[str, Any] = {
             "type": "http",
@@ -206,25 +199,10 @@ class LeanHttp(PatientHttp):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    def _check_head(self) -> None:
-        """Refuse a head that is too large, or can be read in two ways."""
-        size = sum(len(name) + len(value) + 4 for name, value in self.headers)
-        size += len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1\r\n\r\n")
-        if size > self._max_head:
-            raise self._refusal(refusing.LONG_HEAD)
-        if len(self.headers) > MOST_HEADERS:
-            raise self._refusal(refusing.HEADERS)
-        self._odd = False
-        if self.parser.should_upgrade():
-            raise self._refusal(refusing.UPGRADE)
-        codings = [one.strip(b" \t").lower() for name, one in self.headers if name == b"transfer-encoding"]
-        if codings and (codings != [b"chunked"] or self.parser.get_http_version() != "1.1"):
-            raise self._refusal(refusing.CODING)
-
-    def _refusal(self, refused: Refused) -> Exception:
+    def _refusal(self, ending: Ending) -> Exception:
         """Remember it, and return what to raise: the parser tells only that something was."""
-        self._refused = refused
-        return ValueError(refused.reason)
+        self._ending = ending
+        return ValueError(ending.reason)
 
     def on_body(self, body: bytes) -> None:
         self._taken += len(body)
@@ -268,15 +246,15 @@ class LeanHttp(PatientHttp):
             self.transport.close()
         self._wait(self.patience)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, ending: Ending) -> None:
         """End the connection with a refusal, behind the answers to what came before."""
         client = self.client[0] if self.client else None
         refusals = self._table.refusals
-        refusals.unread[refused.reason] += 1
+        refusals.unread[ending.reason] += 1
         refusals.note(client)
-        refusals.tell(_log, refused.reason, client)
+        refusals.tell(_log, ending.reason, client)
         broken = self.cycle if self._part == BODY else None  # the request whose body is wrong
-        self._last_words = refusing.written(refused, self.server_state.default_headers)
+        self._last_words = endings.written(ending, self.server_state.default_headers)
         if broken is not None and broken.response_started:
             self._last_words = b""
         if broken is not None and self.pipeline:
@@ -295,6 +273,6 @@ class LeanHttp(PatientHttp):
     def give_up(self) -> None:
         """End what has been waited for long enough."""
         if self._part == HEAD:
-            self._refuse(refusing.SLOW_HEAD)
+            self._refuse(endings.SLOW_HEAD)
         else:
             self.transport.close()

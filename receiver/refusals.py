@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
+from receiver.ip_addresses import network
 from receiver.seldom import EVERY, Seldom
-
-Address = IPv4Address | IPv6Address
-Client = tuple[str, int] | None
 
 NETWORKS = 256
 """Networks that are counted at once."""
@@ -19,30 +15,6 @@ SHOWN = 20
 """Networks that are named."""
 WORTH_NAMING = 60
 """Refusals a minute. A network with fewer is not named: names are as many as an attacker has addresses."""
-_PREFIX = {4: 24, 6: 48}
-
-
-@lru_cache(maxsize=1024)
-def address(text: str) -> Address | None:
-    """Read an IP address; one of IPv4 that is written as IPv6 is the former. None if it is none."""
-    try:
-        found = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(found, IPv6Address):
-        if found.scope_id is not None:
-            return None
-        return found.ipv4_mapped or found
-    return found
-
-
-@lru_cache(maxsize=1024)
-def network(text: str) -> str:
-    """Return the network of an address: the /24 of an IPv4 one, the /48 of an IPv6 one."""
-    found = address(text)
-    if found is None:
-        return "unknown"
-    return str(ip_network((found, _PREFIX[found.version]), strict=False))
 
 
 class Refusals:

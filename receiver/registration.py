@@ -12,8 +12,8 @@ doesn't check the function; pyright does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, overload
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from typing_extensions import Unpack
 
@@ -55,12 +55,13 @@ from receiver.events import (
     UserUnblocked,
     names,
 )
+from receiver.events.by_category import Of
 from receiver.events.names import Known
+from receiver.wishes import Wishes
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 Given_co = TypeVar("Given_co", covariant=True)
-Name_co = TypeVar("Name_co", bound=str, covariant=True)
 K1 = TypeVar("K1", bound=Known)
 K2 = TypeVar("K2", bound=Known)
 K3 = TypeVar("K3", bound=Known)
@@ -73,30 +74,6 @@ S1_co = TypeVar("S1_co", covariant=True)
 S2_co = TypeVar("S2_co", covariant=True)
 S3_co = TypeVar("S3_co", covariant=True)
 S4_co = TypeVar("S4_co", covariant=True)
-
-
-class Options(TypedDict, total=False):
-    """What every registration takes. The defaults are those of `Handler`."""
-
-    name: str | None
-    retries: int
-    timeout: float
-    concurrency: int
-
-
-class Ordering(Options, total=False):
-    """What registrations for events take, of which a conversation may have many."""
-
-    order: Literal["conversation"] | None
-
-
-class Wishes(Ordering, Generic[E], total=False):
-    """What `on` takes."""
-
-    type: str | Iterable[str]
-    custom_type: str | Iterable[str]
-    sender: str | Iterable[str]
-    where: Callable[[E], bool] | None
 
 
 class Gives(Protocol[Given_co]):
@@ -120,80 +97,6 @@ class Takes(Generic[S1_co, S2_co, S3_co, S4_co]):
 
 
 One = Takes[Gives[E], Gives[E], Gives[E], Gives[E]]
-
-
-class Of(Generic[Name_co]):
-    """The event of a category."""
-
-    @overload
-    def event(self: Of[names.AnnouncementChannelsCreated]) -> AnnouncementChannelsCreated: ...
-    @overload
-    def event(self: Of[names.AnnouncementSent]) -> AnnouncementSent: ...
-    @overload
-    def event(self: Of[names.BotEvent]) -> BotEvent: ...
-    @overload
-    def event(self: Of[names.BotMessage]) -> BotMessage: ...
-    @overload
-    def event(self: Of[names.ChannelChanged]) -> ChannelChanged: ...
-    @overload
-    def event(self: Of[names.ChannelCreated]) -> ChannelCreated: ...
-    @overload
-    def event(self: Of[names.ChannelEntered]) -> ChannelEntered: ...
-    @overload
-    def event(self: Of[names.ChannelExited]) -> ChannelExited: ...
-    @overload
-    def event(self: Of[names.ChannelFreezeChanged]) -> ChannelFreezeChanged: ...
-    @overload
-    def event(self: Of[names.ChannelRemoved]) -> ChannelRemoved: ...
-    @overload
-    def event(self: Of[names.ChannelReported]) -> ChannelReported: ...
-    @overload
-    def event(self: Of[names.ImageBlocked]) -> ImageBlocked: ...
-    @overload
-    def event(self: Of[names.InviteDeclined]) -> InviteDeclined: ...
-    @overload
-    def event(self: Of[names.MembersInvited]) -> MembersInvited: ...
-    @overload
-    def event(self: Of[names.MembersJoined]) -> MembersJoined: ...
-    @overload
-    def event(self: Of[names.MembersLeft]) -> MembersLeft: ...
-    @overload
-    def event(self: Of[names.MessageDeleted]) -> MessageDeleted: ...
-    @overload
-    def event(self: Of[names.MessageRead]) -> MessageRead: ...
-    @overload
-    def event(self: Of[names.MessageReported]) -> MessageReported: ...
-    @overload
-    def event(self: Of[names.MessageSent]) -> MessageSent: ...
-    @overload
-    def event(self: Of[names.MessageUpdated]) -> MessageUpdated: ...
-    @overload
-    def event(self: Of[names.ModerationTriggered]) -> ModerationTriggered: ...
-    @overload
-    def event(self: Of[names.NotificationEvent]) -> NotificationEvent: ...
-    @overload
-    def event(self: Of[names.OperatorsRegistered]) -> OperatorsRegistered: ...
-    @overload
-    def event(self: Of[names.OperatorsUnregistered]) -> OperatorsUnregistered: ...
-    @overload
-    def event(self: Of[names.ProfanityFiltered]) -> ProfanityFiltered: ...
-    @overload
-    def event(self: Of[names.RateLimitExceeded]) -> RateLimitExceeded: ...
-    @overload
-    def event(self: Of[names.ReactionAdded]) -> ReactionAdded: ...
-    @overload
-    def event(self: Of[names.ReactionDeleted]) -> ReactionDeleted: ...
-    @overload
-    def event(self: Of[names.UserBlocked]) -> UserBlocked: ...
-    @overload
-    def event(self: Of[names.UserEvent]) -> UserEvent: ...
-    @overload
-    def event(self: Of[names.UserReported]) -> UserReported: ...
-    @overload
-    def event(self: Of[names.UserUnblocked]) -> UserUnblocked: ...
-    def event(self) -> Event:
-        """Return the event of the category."""
-        raise NotImplementedError  # nobody calls it
 
 
 class Registration:

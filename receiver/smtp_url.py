@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from receiver.ip_addresses import is_loopback
 
 Tls = Literal["implicit", "required", "offered", "none"]
 
@@ -59,7 +60,7 @@ class SmtpUrl:
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         if bool(user) != bool(password):
             raise ValueError("expected both user and password, or neither")
-        tls = _tls(parts.scheme, parts.query, risky=bool(user) and not is_loopback(host))
+        tls = _tls(parts.scheme, parts.query, risky=bool(user) and not is_here(host))
         usual = SUBMISSION_TLS if tls == "implicit" else SUBMISSION if user else RELAY
         return cls(host, port or usual, tls, user, password)
 
@@ -83,9 +84,6 @@ def _tls(scheme: str, query: str, *, risky: bool) -> Tls:
             raise ValueError("expected nothing behind the port but ?tls=required or ?tls=none")
 
 
-def is_loopback(host: str) -> bool:
+def is_here(host: str) -> bool:
     """Tell whether `host` is this machine by its very name."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return is_loopback(host) or host.endswith(".localhost")

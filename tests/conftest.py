@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from pathlib import Path
 
 import pytest
 import redis
 import structlog
 
-from receiver import redaction
+from receiver import ports, redaction
 from receiver.embedded import EmbeddedRedis
 from receiver.pipeline.connection import connect
 
@@ -81,9 +80,7 @@ async def client(redis_url):
 @pytest.fixture
 def free_port():
     """A port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    return ports.free()
 
 
 @pytest.fixture

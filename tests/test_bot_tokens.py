@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
 
 from receiver import bot_tokens
+from receiver.allowance import Allowance
 from receiver.bot_tokens import BotTokens
 from receiver.errors import SendbirdError, SendbirdUnavailable
 from tests.support import ScriptedApi, scripted_platform
@@ -48,6 +50,7 @@ def clock(monkeypatch):
 
     found = Clock()
     monkeypatch.setattr(bot_tokens, "time", found)
+    monkeypatch.setattr(bot_tokens, "Allowance", partial(Allowance, clock=found.monotonic))
     return found
 
 

@@ -12,7 +12,7 @@ import typer
 from receiver import discovery, settings
 from receiver.cli import VERBS, build
 from receiver.context import Context
-from receiver.registration import Wishes
+from receiver.wishes import Wishes
 
 ROOT = typer.main.get_command(build(tuple(VERBS)))
 

@@ -173,7 +173,7 @@ class TestBots:
     def test_flood(self, redis_url, api, monkeypatch, blocking):
         """Many made-up bots cost few calls; who can't be looked up is told to come again, and a bot that an
         earlier process knew is looked up all the same."""
-        monkeypatch.setattr(bot_tokens, "RATE", 0.0)
+        monkeypatch.setattr(bot_tokens, "RATE", 1e-9)
         blocking.sadd(keys.BOTS, "old-friend")
         api.answers["/A/bots/old-friend"] = (200, {"bot": {"bot_token": "its-token"}})
         config = make_settings(redis_url, **SEVERAL, SENDBIRD_API_URL=api.url.replace("/v3", "/{app_id}"))

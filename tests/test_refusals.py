@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv4Address
 
 import pytest
 import structlog
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver import refusals, seldom
-from receiver.refusals import NETWORKS, SHOWN, WORTH_NAMING, Refusals, address, network
+from receiver.refusals import NETWORKS, SHOWN, WORTH_NAMING, Refusals
 from receiver.seldom import Seldom
 
 
@@ -41,27 +40,6 @@ def test_seldom(clock):
     assert say("a") == 0
     clock.now += 0.1
     assert [say("a"), say("a"), say("b")] == [4, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("203.0.113.77", "203.0.113.0/24"),
-        ("::ffff:203.0.113.77", "203.0.113.0/24"),
-        ("2001:db8:1:2::3", "2001:db8:1::/48"),
-        ("", "unknown"),
-        ("<script>", "unknown"),
-        ("fe80::1%eth0", "unknown"),
-    ],
-)
-def test_network(text, found):
-    """An address belongs to a network of a usual size; what is no address belongs to none."""
-    assert network(text) == found
-
-
-def test_address():
-    """An IPv4 address in the form of IPv6 is an IPv4 address."""
-    assert address("::ffff:127.0.0.1") == IPv4Address("127.0.0.1")
 
 
 def test_heaviest(clock):

@@ -9,9 +9,11 @@ import pytest
 from receiver import Event, Handlers
 from receiver.errors import PluginError
 from receiver.events import names
+from receiver.events.by_category import Of
 from receiver.events.catalogue import CATEGORIES
 from receiver.plugins import Handler
-from receiver.registration import Of, Ordering, Registration, Wishes
+from receiver.registration import Registration
+from receiver.wishes import Ordering, Wishes
 
 EVENTS = {category.event for category in CATEGORIES.values()}
 

@@ -18,8 +18,8 @@ from benchmarks.attacks.good import Seen, Sender
 from benchmarks.speed import cores
 from benchmarks.speed.children import Child
 from benchmarks.speed.stack import Stack
+from receiver import ports
 from receiver.pipeline import keys
-from receiver.testing.servers import free_port
 
 SETTLES = 1.0
 """Seconds after the attack, before memory is looked at again."""
@@ -64,7 +64,7 @@ async def run(one: Attack, folder: Path, *, seconds: float, before: float, rate:
     """Run an attack for `seconds`, and `before` it the good traffic alone."""
     outcome = Outcome(one.name, one.about)
     with Stack(folder) as stack:
-        port = free_port()
+        port = ports.free()
         log = folder / "serve.log"
         server = stack.start("serve", ["serve", "--port", str(port)], dict(one.settings))
         server.wait_for_page(f"http://127.0.0.1:{port}/readyz")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
-from benchmarks.fuzz import requests
+from benchmarks.fuzz import grammar, requests
 from benchmarks.fuzz.bodies import body
 from benchmarks.fuzz.choices import Choices
 from benchmarks.fuzz.origin import (
@@ -69,13 +69,13 @@ def read(data: bytes, *, forgery: bool = False) -> Plan:
         return _body(choices)
     if way == 1:
         return _bytes(choices, forgery=forgery)
-    return _requests(choices, requests.FORGERIES if forgery else None)
+    return _requests(choices, grammar.FORGERIES if forgery else None)
 
 
 def _requests(choices: Choices, kinds: Sequence[Callable[[Choices], Request]] | None) -> Plan:
     """Up to five requests after the grammar, pipelined or not."""
     count = choices.pick((1, 1, 1, 2, 3, 5))
-    made = [requests.request(choices, kinds or requests.KINDS) for _ in range(count)]
+    made = [grammar.request(choices, kinds or grammar.KINDS) for _ in range(count)]
     ending: Ending = choices.pick(("wait", "wait", "wait", "end", "close", "reset"))
     return Plan(_split(choices, [one.raw for one in made]), made, ending)
 

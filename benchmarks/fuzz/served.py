@@ -25,6 +25,7 @@ import redis
 from benchmarks.fuzz import origin, plan, requests, targets
 from benchmarks.fuzz.plan import Plan
 from benchmarks.fuzz.watch import Watch
+from receiver import ports
 from receiver.cipher import PLAIN
 from receiver.embedded import EmbeddedRedis
 from receiver.pipeline import keys
@@ -49,8 +50,7 @@ class Server:
         self._settings = settings
         self.redis = EmbeddedRedis(folder / "redis", fsync="no")
         self.log = folder / "serve.log"
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port: int = listener.getsockname()[1]
+        self.port = ports.free()
 
     def start(self) -> None:
         """Start them; return when requests are answered."""

@@ -27,9 +27,9 @@ from benchmarks.speed.counter import Counter
 from benchmarks.speed.drain import begun, feed
 from benchmarks.speed.options import Options
 from benchmarks.speed.stack import Stack
+from receiver import ports
 from receiver.cli import load
 from receiver.pipeline.keys import CURSOR
-from receiver.testing.servers import free_port
 
 SHORT = 10_000
 CHANNELS = 10_000
@@ -111,7 +111,7 @@ def _starts(folder: Path) -> list[float]:
     found = []
     with Stack(folder) as stack:
         for _ in range(STARTS):
-            port = free_port()
+            port = ports.free()
             with stack.start("start", ["serve", "--port", str(port)]) as child:
                 found.append(child.wait_for_page(f"http://127.0.0.1:{port}/healthz"))
     return found

@@ -23,7 +23,7 @@ from benchmarks.speed import bodies, cores, wrk
 from benchmarks.speed.children import Child, Failed, python_of
 from benchmarks.speed.options import Options, rotated
 from benchmarks.speed.stack import ENCRYPTED, NOTHING, Stack
-from receiver.testing.servers import free_port
+from receiver import ports
 
 PATH = "/sendbird/webhook"
 SECONDS = 2
@@ -82,22 +82,22 @@ def run(options: Options, folder: Path, tick: Callable[[str], None]) -> dict[str
     signed, slack = folder / "signed", folder / "slack"
     bodies.write(signed, (bodies.signed(PATH, one) for one in bodies.bodies(bodies.REQUESTS)))
     with ExitStack() as stack:
-        ports = {}
+        port_of = {}
         for one in here:
             try:
-                ports[one.name] = _start(one, folder, stack)
+                port_of[one.name] = _start(one, folder, stack)
             except Failed as error:
                 absent[one.name] = f"did not start: {error}"[:300]
         for number in range(options.rounds):
-            for one in rotated([one for one in here if one.name in ports], number):
+            for one in rotated([one for one in here if one.name in port_of], number):
                 tick(f"ingest, round {number + 1}: {one.name}")
                 if one.module == "bolt":  # its signatures get stale
                     bodies.write(slack, _slack())
                 file = slack if one.module == "bolt" else signed
                 try:
                     if number == 0:
-                        wrk.run(ports[one.name], file, 1)  # warm: code, and Redis
-                    rounds[one.name].append(wrk.run(ports[one.name], file, seconds).data())
+                        wrk.run(port_of[one.name], file, 1)  # warm: code, and Redis
+                    rounds[one.name].append(wrk.run(port_of[one.name], file, seconds).data())
                 except Failed as error:
                     absent[one.name] = f"failed: {error}"[:300]
     return {
@@ -153,7 +153,7 @@ def _start(one: Server, folder: Path, stack: ExitStack) -> int:
         if one.name == SPOOL:
             ours.server.kill()
         return ours.port
-    port = free_port()
+    port = ports.free()
     environment = {"SENDBIRD_API_TOKEN": bodies.TOKEN}
     if one.queue:
         redis = stack.enter_context(Stack(place, redis_on=cores.LOAD))

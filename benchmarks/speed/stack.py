@@ -13,8 +13,8 @@ import redis
 
 from benchmarks.speed import bodies, cores
 from benchmarks.speed.children import OURS, Child
+from receiver import ports
 from receiver.embedded import EmbeddedRedis
-from receiver.testing.servers import free_port
 
 NOTHING: Mapping[str, str] = {}
 KEY = bytes(range(32))
@@ -73,7 +73,7 @@ class Stack:
 
     def serve(self, more: Mapping[str, str] = NOTHING, *, on: Sequence[int] = cores.ALL) -> Child:
         """Start `receiver serve`, with `more` in its environment; return when it answers."""
-        self.port = free_port()
+        self.port = ports.free()
         child = self.start("serve", ["serve", "--port", str(self.port)], more, on=on)
         child.wait_for_page(f"http://127.0.0.1:{self.port}/readyz")
         return child

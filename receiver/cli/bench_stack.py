@@ -9,8 +9,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Self
 
-from receiver import settings
-from receiver.cli import notes, ports
+from receiver import ports, settings
+from receiver.cli import notes
 from receiver.cli.processes import Processes
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError

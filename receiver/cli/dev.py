@@ -22,8 +22,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from receiver import discovery, settings
-from receiver.cli import beside, ports, reload
+from receiver import discovery, ports, settings
+from receiver.cli import beside, reload
 from receiver.cli.output import ERR
 from receiver.cli.processes import STARTS_WITHIN, Processes
 from receiver.embedded import EmbeddedRedis

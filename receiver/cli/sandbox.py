@@ -11,8 +11,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from receiver import setting_examples, settings
-from receiver.cli import ports, signals
+from receiver import ports, setting_examples, settings
+from receiver.cli import signals
 from receiver.cli.output import ERR, OUT
 from receiver.errors import SettingsError
 from receiver.guard import check_host

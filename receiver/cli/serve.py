@@ -11,9 +11,9 @@ import typer
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from receiver import hangup, logs, origins, settings
-from receiver.cli import encryption, ports, signals
-from receiver.guard import is_loopback
+from receiver import hangup, logs, origins, ports, settings
+from receiver.cli import encryption, signals
+from receiver.ip_addresses import is_loopback
 from receiver.pipeline import durability
 from receiver.pipeline.connection import connect_blocking
 from receiver.protocol import LeanHttp

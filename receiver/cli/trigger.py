@@ -12,8 +12,8 @@ import httpx
 import typer
 from rich.progress import Progress
 
-from receiver import redaction, samples, settings
-from receiver.cli import addressee, beside, ports, sample_list, sender
+from receiver import ports, redaction, samples, settings
+from receiver.cli import addressee, beside, sample_list, sender
 from receiver.cli.changes import Change, check, parse
 from receiver.cli.output import ERR
 from receiver.cli.sending import Plan, send

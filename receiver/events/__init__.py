@@ -2,14 +2,7 @@
 
 from receiver.events.batches import Batch
 from receiver.events.bots import BotEvent, BotMessage
-from receiver.events.catalogue import (
-    CATEGORIES,
-    Category,
-    Classification,
-    Unclassifiable,
-    classify,
-    open_event,
-)
+from receiver.events.catalogue import CATEGORIES, Category, open_event
 from receiver.events.channels import (
     ChannelChanged,
     ChannelCreated,
@@ -24,6 +17,7 @@ from receiver.events.channels import (
     OperatorsRegistered,
     OperatorsUnregistered,
 )
+from receiver.events.classifying import Classification, Unclassifiable, classify
 from receiver.events.envelope import Envelope, Source
 from receiver.events.event import Event, UnknownEvent
 from receiver.events.members import Member

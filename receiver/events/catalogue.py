@@ -1,4 +1,4 @@
-"""Every category that Sendbird is known to send, and what can be told of a request by its category.
+"""Every category that Sendbird is known to send, and the type of event that it has.
 
 The names are strings and not an enum: Sendbird adds new ones, and an unknown one is no error. (Sendbird,
 Chat Platform API, "Webhooks: events"; the two of 2016 are in its v3 API, "Webhooks".)
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from receiver.events import identity
 from receiver.events.batches import Batch
@@ -50,13 +49,8 @@ from receiver.events.notices import AnnouncementChannelsCreated, AnnouncementSen
 from receiver.events.users import RateLimitExceeded, UserBlocked, UserEvent, UserUnblocked
 
 MESSAGE_TYPES = ("MESG", "FILE", "ADMM")
-LONGEST_CATEGORY = 200
-
-_ANYONE = ("sender", "user", "user_id", "blocker", "unblocker", "offending_user", "reporting_user")
-
-
-class Unclassifiable(ValueError):
-    """A body that no event can be made of. The message says what was expected, and nothing of the body."""
+ANYONE = ("sender", "user", "user_id", "blocker", "unblocker", "offending_user", "reporting_user")
+"""The keys under which a body may name a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +65,9 @@ class Category:
     summary: str
     event: type[Event]
     identify: identity.Identify = identity.none
-    about: tuple[str, ...] = _ANYONE
+    about: tuple[str, ...] = ANYONE
     types: tuple[str, ...] = ()
     source: Source = "webhook"
-
-
-class Classification(NamedTuple):
-    """What the road needs to know of a request.
-
-    `conversation` is "" where the body names neither a channel nor a user (the event is its own then),
-    `identity` is "" where the body carries none.
-    """
-
-    category: str
-    conversation: str
-    identity: str
 
 
 _BLOCKS = ("blocker", "unblocker")
@@ -271,31 +253,6 @@ CATEGORIES: Mapping[str, Category] = MappingProxyType({category.name: category f
 _known = CATEGORIES.get
 
 
-def classify(data: object) -> Classification:
-    """Tell a request's category, conversation and identity from its parsed body.
-
-    Raises:
-        Unclassifiable: if the body is not an object with a usable `category`. Nothing else, whatever
-            the values are.
-    """
-    if not isinstance(data, dict):
-        raise Unclassifiable(f"expected a JSON object, got {_kind(data)}")
-    name = data.get("category")
-    if not isinstance(name, str):
-        came = f"{_kind(name)} in it" if "category" in data else "none"
-        raise Unclassifiable(
-            f'expected a "category" that is a string, such as "group_channel:join"; got {came}'
-        )
-    known = _known(name)
-    if known is None:
-        _check(name)
-        return Classification(name, _conversation(data, _ANYONE), "")
-    named = known.identify(data)
-    if named:
-        named = identity.shorten(f"{identity.piece(data.get('app_id'))}|{name}|{named}")
-    return Classification(name, _conversation(data, known.about), named)
-
-
 def open_event(envelope: Envelope) -> Event:
     """Return the typed event: by category its class, `UnknownEvent` where none fits.
 
@@ -305,43 +262,3 @@ def open_event(envelope: Envelope) -> Event:
         return Batch(envelope)
     known = _known(envelope.category)
     return known.event(envelope) if known is not None else UnknownEvent(envelope)
-
-
-def _conversation(data: dict[str, Any], about: tuple[str, ...]) -> str:
-    channel = data.get("channel")
-    if not isinstance(channel, dict) and isinstance(reported := data.get("reported_message"), dict):
-        channel = reported.get("channel")
-    if isinstance(channel, dict):
-        channel_url = channel.get("channel_url")
-        if isinstance(channel_url, str) and channel_url:
-            return identity.shorten(channel_url)
-    for key in about:
-        value = data.get(key)
-        user_id = identity.piece(value.get("user_id") if isinstance(value, dict) else value)
-        if user_id:
-            return identity.shorten(user_id)
-    return ""
-
-
-def _check(name: str) -> None:
-    """Refuse a category that could not be shown, logged or used as a label."""
-    if not name or name.isspace():
-        raise Unclassifiable('expected a "category" such as "group_channel:join", got an empty one')
-    if len(name) > LONGEST_CATEGORY:
-        raise Unclassifiable(
-            f'expected a "category" of at most {LONGEST_CATEGORY} characters, got {len(name)} of them'
-        )
-    if not name.isprintable():
-        raise Unclassifiable('expected a "category" of printable characters, got others among them')
-
-
-def _kind(value: object) -> str:
-    """Name a JSON value's kind; the value itself may be a secret."""
-    kinds: dict[type, str] = {
-        dict: "an object",
-        list: "an array",
-        str: "a string",
-        bool: "a boolean",
-        type(None): "null",
-    }
-    return kinds.get(type(value), "a number" if isinstance(value, int | float) else "something else")

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from receiver.events import identity
-from receiver.events.catalogue import Classification
+from receiver.events.classifying import Classification
 
 PREFIX: Final = "desk:"
 """What the categories of Desk's events begin with. Nobody else's do."""

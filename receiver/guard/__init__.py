@@ -9,7 +9,7 @@ from __future__ import annotations
 from receiver.guard.headers import SafeHeaders, safe_headers
 from receiver.guard.inner import InnerRoute, Insiders
 from receiver.guard.pages import Guard
-from receiver.guard.places import check_host, is_local, is_loopback
+from receiver.guard.places import check_host, is_local
 from receiver.guard.proofs import same
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "SafeHeaders",
     "check_host",
     "is_local",
-    "is_loopback",
     "safe_headers",
     "same",
 ]

@@ -24,9 +24,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver import body
 from receiver.errors import Rejected
 from receiver.guard.headers import PAGE, SafeHeaders
-from receiver.guard.places import is_local, neighbourhood
+from receiver.guard.places import is_local
 from receiver.guard.proofs import Tries, bearer, same
 from receiver.guard.sessions import Sessions
+from receiver.ip_addresses import neighbourhood
 from receiver.networks import ANYWHERE, Networks
 from receiver.seldom import Seldom
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection
 
@@ -10,22 +9,11 @@ from pydantic import SecretStr
 from starlette.types import Scope
 
 from receiver import settings
+from receiver.ip_addresses import is_loopback
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _FORWARDING = re.compile(rb"forwarded|via|x-forwarded-.+|(?:x-real|x-client|true-client|.+-connecting)-ip")
 """Headers by which proxies say that they speak for others."""
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether who listens on `host` is reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def check_host(host: str, token: SecretStr | None) -> None:
@@ -65,12 +53,3 @@ def is_local(scope: Scope, names: Collection[str] = ()) -> bool:
         return False
     host = host_of(scope)
     return is_loopback(host) or host.endswith(".localhost") or host in names
-
-
-def neighbourhood(host: str) -> str:
-    """Return a client's address; of IPv6 the network, of which each customer of a provider has one."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return ""
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)

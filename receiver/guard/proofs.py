@@ -10,6 +10,8 @@ from hashlib import sha256
 from pydantic import SecretStr
 from starlette.types import Scope
 
+from receiver.allowance import Allowance
+
 
 def same(given: bytes, wanted: SecretStr) -> bool:
     """Tell whether `given` is the secret, in a time that says nothing about either, its length included."""
@@ -38,26 +40,27 @@ class Tries:
         addresses: int = 1000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._allowance = (most - 1) * every
+        self._most = most
         self._every = every
         self._addresses = addresses
         self._clock = clock
-        self._paid_at: dict[str, float] = {}
-        """When the tries of an address are forgotten."""
+        self._used: dict[str, Allowance] = {}
 
     def wait(self, address: str) -> float:
         """Return how many seconds an address has to wait before its next try; 0 if it may try now."""
-        owed = self._paid_at.get(self._key(address), 0.0) - self._clock()
-        return max(0.0, owed - self._allowance)
+        used = self._used.get(self._key(address))
+        return used.wait() if used is not None else 0.0
 
     def failed(self, address: str) -> None:
         """Count a try that was in vain."""
-        key, now = self._key(address), self._clock()
-        self._paid_at[key] = max(self._paid_at.get(key, 0.0), now) + self._every
+        key = self._key(address)
+        used = self._used.get(key)
+        if used is None:
+            used = self._used[key] = Allowance(self._most, self._every, clock=self._clock)
+        used.use()
 
     def _key(self, address: str) -> str:
-        if address in self._paid_at or len(self._paid_at) < self._addresses:
+        if address in self._used or len(self._used) < self._addresses:
             return address
-        now = self._clock()
-        self._paid_at = {key: paid_at for key, paid_at in self._paid_at.items() if paid_at > now}
-        return address if len(self._paid_at) < self._addresses else "others"
+        self._used = {key: used for key, used in self._used.items() if not used.is_whole}
+        return address if len(self._used) < self._addresses else "others"

@@ -17,7 +17,7 @@ import httpx
 import redis
 from typing_extensions import Unpack
 
-from receiver import settings
+from receiver import ports, settings
 from receiver.children import die_with_parent
 from receiver.errors import ReceiverError
 from receiver.events import BotEvent, Event
@@ -29,7 +29,7 @@ from receiver.samples import API_TOKEN, APP_ID
 from receiver.sandbox.seeds import TEAM
 from receiver.testing.events import Kind, envelope_of, given, make_request
 from receiver.testing.overrides import Options
-from receiver.testing.servers import RunningSandbox, RunningSink, eventually, free_port
+from receiver.testing.servers import RunningSandbox, RunningSink, eventually
 
 ENDS_WITHIN = 20.0
 KEYS = "RECEIVER_ENCRYPTION_KEYS"
@@ -85,7 +85,7 @@ class Road:
         workers: int = 1,
     ) -> None:
         self._folder = folder
-        self._port = free_port()
+        self._port = ports.free()
         self._workers = workers
         self._processes: list[subprocess.Popen[bytes]] = []
         self._ends = contextlib.ExitStack()

@@ -6,7 +6,6 @@ They are for tests of any kind, with or without a loop: what they offer is plain
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
 import time
@@ -152,10 +151,3 @@ def eventually(condition: Any, what: str, *, within: float = STARTS_WITHIN) -> A
             raise AssertionError(f"waited {within:g} s for {what}")
         time.sleep(0.01)
     return found
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port

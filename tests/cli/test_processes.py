@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.cli import ports
+from receiver import ports
 from receiver.cli.processes import Processes
 from receiver.errors import ReceiverError
 from tests.support import eventually

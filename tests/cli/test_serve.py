@@ -70,7 +70,7 @@ def test_loads_little():
     ran = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     loaded = ran.stdout.split()
     verbs = {name for name in loaded if name.startswith("receiver.cli.")}
-    parts = ("encryption", "help_text", "ports", "serve", "signals")
+    parts = ("encryption", "help_text", "serve", "signals")
     assert verbs == {f"receiver.cli.{name}" for name in parts}
     rooms = {name for name in loaded if name.startswith(("receiver.sandbox", "receiver.testing", "handlers"))}
     assert rooms == set()

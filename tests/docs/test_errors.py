@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from receiver import Mail, discovery, embedded
-from receiver.cli import ports
+from receiver import Mail, discovery, embedded, ports
 from receiver.errors import ReceiverError
 from receiver.mail.mailer import MailRoom
 from receiver.settings import Settings

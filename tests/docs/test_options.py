@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from receiver.registration import Options, Ordering
+from receiver.wishes import Options, Ordering
 
 
 def test_options_of_bots_and_batches(project):

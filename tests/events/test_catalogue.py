@@ -7,7 +7,7 @@ import pytest
 import receiver.events
 from receiver import samples
 from receiver.events import CATEGORIES, Event, Unclassifiable, UnknownEvent, classify
-from receiver.events.catalogue import LONGEST_CATEGORY
+from receiver.events.classifying import LONGEST_CATEGORY
 
 PREFIXES = {
     "open_channel": "create remove enter exit message_send message_update message_delete report",

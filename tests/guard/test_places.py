@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from receiver.errors import SettingsError
-from receiver.guard import check_host, is_local, is_loopback
-from receiver.guard.places import neighbourhood
+from receiver.guard import check_host, is_local
+from receiver.ip_addresses import is_loopback
 
 
 def scope(*headers, host="127.0.0.1:8000", server="127.0.0.1", client="127.0.0.1", version="1.1"):
@@ -114,11 +114,3 @@ def test_local(one):
 def test_not_local(one):
     """A foreign end, another name, or a proxy's trace: then it isn't from here."""
     assert not is_local(one, {"box.test"})
-
-
-def test_neighbourhood():
-    """An address of IPv6 counts with all of its customer's."""
-    assert neighbourhood("192.0.2.1") == "192.0.2.1"
-    assert neighbourhood("2001:db8:0:1::5") == neighbourhood("2001:db8:0:1:9::")
-    assert neighbourhood("2001:db8:0:1::5") != neighbourhood("2001:db8:0:2::5")
-    assert neighbourhood("testclient") == ""

@@ -85,9 +85,9 @@ class TestTries:
         tries = Tries(1, 10.0, addresses=3, clock=clock)
         for name in "abcdef":
             tries.failed(name)
-        assert len(tries._paid_at) <= 4
+        assert len(tries._used) <= 4
         assert tries.wait("g") > 0
         clock.now += 1000
         assert tries.wait("g") == 0
         tries.failed("g")
-        assert set(tries._paid_at) == {"g"}
+        assert set(tries._used) == {"g"}

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-from receiver.pipeline import keys
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from receiver.pipeline import keys, routes
 from receiver.pipeline.inbox import is_before
 from receiver.pipeline.lanes import Lane
 from receiver.plugins import Handlers
@@ -139,3 +143,45 @@ async def crash(road, lane, window):
 
 def in_order(entries):
     return all(is_before(one, other) for one, other in pairwise(entries))
+
+
+def lane_of(name):
+    return routes.lane_of(DIGEST, name)
+
+
+def queue_of(road, handler=DIGEST):
+    return Queue(routes.queue_of(handler), connection=road.blocking, serializer=JSONSerializer)
+
+
+def scheduled(road):
+    """Return the lanes of scheduled drains with their times."""
+    registry = queue_of(road).scheduled_job_registry
+    found = []
+    for job_id in registry.get_job_ids():
+        job = Job.fetch(job_id, connection=road.blocking, serializer=JSONSerializer)
+        found.append((job.args[0], registry.get_scheduled_time(job_id).timestamp()))
+    return sorted(found)
+
+
+def unschedule(road):
+    """Forget the scheduled drains."""
+    for job_id in queue_of(road).scheduled_job_registry.get_job_ids():
+        queue_of(road).scheduled_job_registry.remove(job_id)
+
+
+async def next_millisecond(road):
+    async def now():
+        seconds, microseconds = await road.client.time()
+        return seconds * 1000 + microseconds // 1000
+
+    began = await now()
+    while await now() == began:
+        pass
+
+
+async def due(road, name):
+    return await road.client.zscore(keys.lane(lane_of(name), "gathering"), name)
+
+
+async def nothing(batch, context):
+    """A handler of batches."""

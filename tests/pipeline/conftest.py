@@ -22,6 +22,8 @@ from receiver.pipeline.lifespans import Lifespans
 from receiver.pipeline.limits import Strays
 from receiver.pipeline.storage import Storage
 from receiver.plugins import Handlers
+from tests.pipeline.collecting import Collecting
+from tests.pipeline.lettering import Letters
 
 CATEGORY = "group_channel:message_send"
 
@@ -116,3 +118,15 @@ class Road:
 @pytest.fixture
 async def road(client, blocking):
     return Road(client, blocking)
+
+
+@pytest.fixture
+async def plugin(road):
+    """A plugin that gathers, and handles batches."""
+    return Collecting(road)
+
+
+@pytest.fixture
+def letters(road):
+    """A road whose handlers refuse what they are told to."""
+    return Letters(road)

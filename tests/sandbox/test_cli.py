@@ -16,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from receiver import ports
 from receiver.cli.sandbox import sandbox
 
 # The command itself, without the program that collects all of them.
@@ -54,9 +55,7 @@ def start(clean_env, tmp_path):
 
 @pytest.fixture
 def free_port_too():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    return ports.free()
 
 
 def up(port):

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from receiver.cli import ports
+from receiver import ports
 from receiver.errors import ReceiverError
 
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from receiver import samples
+from receiver.endings import MOST_PIPELINED
 from receiver.pipeline import keys
-from receiver.refusing import MOST_PIPELINED
 from tests.support import (
     SECRET,
     Served,
