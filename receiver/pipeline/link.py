@@ -59,7 +59,7 @@ class Link:
                 raise
 
     async def _exchange(self, asked: Sequence[Asked]) -> None:
-        connection = await self._pool.get_connection()
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call] # a decorator's fault
         try:
             packed = [command for commands, _ in asked for command in commands]
             await connection.send_packed_command(packed, check_health=False)
