@@ -26,7 +26,7 @@ def seen(road):
 async def listener(client):
     """Hears the bell; gives what it has rung for."""
     heard = asyncio.Queue()
-    task = asyncio.create_task(bell.listen(client, heard.put_nowait))
+    task = asyncio.create_task(bell.Listener(client, heard.put_nowait, "w").listen())
     await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
     yield heard
     task.cancel()
