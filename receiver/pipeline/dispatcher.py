@@ -61,6 +61,19 @@ def _readable(published: dict[bytes, bytes]) -> list[Route]:
     return routes
 
 
+def _token_of(pid: int) -> str:
+    """Return how the token of a dispatcher begins that is the process `pid` of this machine."""
+    return f"{socket.gethostname()}:{pid}:"
+
+
+def depose(client: redis.Redis, pid: int) -> bool:
+    """Give up the lease of a dispatcher of this machine that has died; tell whether it led."""
+    token = client.get(keys.LEASE)
+    if not isinstance(token, bytes) or not token.startswith(_token_of(pid).encode()):
+        return False
+    return bool(client.eval(Dispatcher._resign.text, 1, keys.LEASE, token))
+
+
 class Dispatcher:
     """A candidate for leadership: leads when nobody else does.
 
@@ -80,7 +93,7 @@ class Dispatcher:
         retention: float,
         inbox_limit: int = 0,
     ) -> None:
-        self.token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        self.token = f"{_token_of(os.getpid())}{uuid4().hex}"
         self._client = client
         self._keyring: Keyring = client.keyring
         self._blocking = blocking
@@ -149,6 +162,8 @@ class Dispatcher:
     async def _reap(self) -> None:
         if self._leading:
             await self._reaper.reap()
+        else:
+            await self._reaper.watch()
 
     async def _trim(self) -> None:
         # Whoever leads: trimming twice does no harm, and a full Redis lets nobody lead.

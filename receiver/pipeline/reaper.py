@@ -13,6 +13,7 @@ a plain `rq worker` runs suspects with all the rest, and a pool's worker passes 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
@@ -38,16 +39,17 @@ _log = structlog.get_logger("receiver.reaper")
 @dataclass(frozen=True, slots=True)
 class Found:
     """A lane as it was found. `lease` is its owner's, in ms, or `NO_OWNER`; `due` is when the first of what
-    waits in it may go on, in ms since the epoch.
+    waits apart in it may go on, in ms since the epoch.
     """
 
     state: bytes
     owner: bytes | None
     lease: int
-    due: float | None
+    due: float
 
     @property
     def is_owned(self) -> bool:
+        """Whether it has an owner, dead or alive."""
         return self.lease != NO_OWNER
 
     @property
@@ -57,7 +59,12 @@ class Found:
 
     @property
     def rests(self) -> bool:
-        return self.state == b"resting" and not self.is_owned and self.due is not None
+        """Whether it sleeps until something is due."""
+        return self.state == b"resting" and not self.is_owned and self.due < math.inf
+
+
+def _owners(found: dict[str, Found]) -> dict[str, tuple[bytes, int]]:
+    return {lane: (one.owner, one.lease) for lane, one in found.items() if one.owner}
 
 
 class Reaper:
@@ -76,8 +83,7 @@ class Reaper:
         """
         now = time.monotonic()
         found = await self._look()
-        owners = {lane: (one.owner, one.lease) for lane, one in found.items() if one.owner}
-        freed = await self._roll_call.free(owners)
+        freed = await self._roll_call.free(_owners(found))
         rested = await self._wake_rested(found)
         idle = await self._idle({lane: one for lane, one in found.items() if lane not in rested})
         self._idle_since = {one: self._idle_since.get(one, now) for one in idle.items()}
@@ -93,6 +99,10 @@ class Reaper:
             for one in overdue:
                 del self._idle_since[one]
         return [*rested, *lanes]
+
+    async def watch(self) -> None:
+        """Look who is missing: if the leader is gone, too, whoever leads next needn't wait for that."""
+        await self._roll_call.look(_owners(await self._look()))
 
     async def forsaken(self) -> list[str]:
         """Return the lanes that have something to do, and neither a drain nor a job for one."""
@@ -113,18 +123,18 @@ class Reaper:
         found = {}
         for name, state, owner, lease in zip(names, lanes.values(), answers, answers, strict=False):
             dues = [due for _, due in (*next(answers), *next(answers))]
-            found[name] = Found(state, owner, lease, min(dues, default=None))
+            found[name] = Found(state, owner, lease, min(dues, default=math.inf))
         return found
 
     async def _wake_rested(self, found: dict[str, Found]) -> list[str]:
         """Wake the lanes whose rest is over, where RQ's scheduler hasn't; return their names."""
         now = time.time() * 1000
-        woken = []
-        for lane, one in found.items():
-            if one.rests and one.due is not None and one.due <= now:
-                if await asyncio.to_thread(jobs.wake_due, self._blocking, lane, one.due):
-                    woken.append(lane)
-        return woken
+        over = {lane: one.due for lane, one in found.items() if one.rests and one.due <= now}
+        return [
+            lane
+            for lane, due in over.items()
+            if await asyncio.to_thread(jobs.wake_due, self._blocking, lane, due)
+        ]
 
     async def _idle(self, found: dict[str, Found]) -> dict[str, bool]:
         """Return the lanes that have something to do, and neither a drain that comes nor an ordinary job.
@@ -132,8 +142,9 @@ class Reaper:
         With each goes whether a job for suspects waits.
         """
         idle = {}
+        now = time.time() * 1000
         for name, one in found.items():
-            if (one.is_owned and not one.is_unheard) or (one.rests and one.due > time.time() * 1000):
+            if (one.is_owned and not one.is_unheard) or (one.rests and one.due > now):
                 continue
             if not await asyncio.to_thread(jobs.has_job, self._blocking, name):
                 idle[name] = await asyncio.to_thread(jobs.has_job, self._blocking, name, suspects=True)

@@ -53,27 +53,30 @@ class RollCall:
         self._client = client
         self._missed: dict[tuple[str, bytes], _Missed] = {}
 
-    async def free(self, owners: Mapping[str, tuple[bytes, int]]) -> list[str]:
-        """Free the lanes whose owners' workers are gone; return their names.
+    async def look(self, owners: Mapping[str, tuple[bytes, int]]) -> list[str]:
+        """Return the lanes whose owners' workers have been missing for long enough.
 
         `owners` are the tokens of the lanes' owners, and their leases, in ms.
         """
         before, self._missed = self._missed, {}  # a look that fails begins anew
         signed = {lane: worker for lane, (token, _) in owners.items() if (worker := _signed(token))}
         gone = await self._gone(set(signed.values()))
-        missed = {}
-        freed = []
         for lane in [lane for lane, worker in signed.items() if worker in gone]:
             token, lease = owners[lane]
             last = before.get((lane, token))
             looks = last.looks + 1 if last and lease < last.lease else 1  # else it has renewed its lease
-            if looks < LOOKS:
-                missed[lane, token] = _Missed(looks, lease)
-            elif await self._free.run(self._client, [keys.lane(lane, "owner")], [token]):
-                freed.append(lane)
-        self._missed = missed
+            self._missed[lane, token] = _Missed(looks, lease)
+        return [lane for (lane, _), missed in self._missed.items() if missed.looks >= LOOKS]
+
+    async def free(self, owners: Mapping[str, tuple[bytes, int]]) -> list[str]:
+        """Look, and free the lanes of those who are missing; return their names."""
+        freed = [
+            lane
+            for lane in await self.look(owners)
+            if await self._free.run(self._client, [keys.lane(lane, "owner")], [owners[lane][0]])
+        ]
         if freed:
-            _log.warning("workers are gone, and what they had is taken over", workers=sorted(gone), lanes=freed)
+            _log.warning("their workers are gone: what they had is taken over", lanes=freed)
         return freed
 
     async def _gone(self, workers: set[str]) -> set[str]:

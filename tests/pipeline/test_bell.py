@@ -79,6 +79,43 @@ async def test_a_lane_that_somebody_has_come_for_gets_none(road, seen, blocking,
     assert job.args == [routes.lane_of(NAME, other)]
 
 
+async def test_a_lane_where_a_drain_died_lingering_gets_a_job_when_its_lease_is_over(
+    road, seen, blocking, listener
+):
+    """The lane is owned, by one that doesn't come: it is looked at until it may have another owner."""
+    _, draining = await linger(road)
+    draining.cancel()
+    await asyncio.wait([draining])
+    await road.append()
+    await road.dispatch()
+    road.dispatcher._rung[LANE] -= dispatcher.ANSWERED_WITHIN
+    await road.dispatcher._wake_the_rest()
+    assert jobs(blocking) == 0
+    await road.client.delete(keys.lane(LANE, "owner"))
+    await road.dispatcher._wake_the_rest()
+    assert jobs(blocking) == 1
+    assert road.dispatcher._rung == {}
+
+
+async def test_a_drain_that_has_come_and_gone_is_not_missed(road, seen, blocking, listener, monkeypatch):
+    """A lane that is empty needs no job: neither where its drain lingers again, nor where it has left."""
+    monkeypatch.setattr(dispatcher, "ANSWERED_WITHIN", 0.0)
+    drain, draining = await linger(road)
+    await road.append()
+    await road.dispatch()
+    drain.wake()
+    await until(lambda: road.client.hget(keys.LANES, LANE), lambda state: state == b"lingering")
+    await road.dispatcher._wake_the_rest()
+    assert (len(seen), jobs(blocking), road.dispatcher._rung) == (1, 0, {})
+    await road.append()
+    await road.dispatch()
+    drain._may_linger = False
+    drain.wake()
+    assert (await draining).state == "empty"
+    await road.dispatcher._wake_the_rest()
+    assert (len(seen), jobs(blocking), road.dispatcher._rung) == (2, 0, {})
+
+
 async def test_the_bell_is_heard_again_after_redis_was_away(client, listener, monkeypatch):
     """A connection that breaks is replaced."""
     monkeypatch.setattr(bell, "RETRY", 0.01)
