@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 
 import pytest
@@ -11,7 +12,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from receiver import settings
-from receiver.pipeline import bell, dispatcher, keys, routes
+from receiver.pipeline import bell, dispatcher, keys, rollcall, routes
 from receiver.pipeline.lanes import Lane
 from receiver.pipeline.runtime import Runtime
 from tests.pipeline.lingering import LANE, NAME, linger, until, watch
@@ -187,3 +188,27 @@ async def test_a_drain_needs_no_list_of_bots(road, seen, redis_url, monkeypatch)
         await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
     finally:
         await asyncio.to_thread(here.finish)
+
+
+async def test_a_worker_that_ends_is_there_until_its_drains_have_ended(road, redis_url, monkeypatch):
+    """While it lets run what runs, nobody takes it for gone."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
+    runs, may_end = threading.Event(), threading.Event()
+
+    @road.handlers.on("*", name="h")
+    async def handler(event, context):
+        runs.set()
+        await asyncio.to_thread(may_end.wait)
+
+    here = await listening(road)
+    await road.append()
+    await road.dispatch()
+    await asyncio.to_thread(runs.wait)
+    assert rollcall._signed(await road.client.get(keys.lane(LANE, "owner"))) == here.name
+    ends = asyncio.create_task(asyncio.to_thread(here.finish))
+    await until(lambda: asyncio.sleep(0, here.stopping), bool)
+    for _ in range(50):
+        assert (await road.client.pubsub_numsub(keys.here(here.name)))[0][1] == 1
+    may_end.set()
+    await ends
+    await until(lambda: road.client.pubsub_numsub(keys.here(here.name)), lambda found: found[0][1] == 0)

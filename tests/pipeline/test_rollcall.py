@@ -133,3 +133,17 @@ async def test_whoever_only_looks_takes_nothing_away(client, caller):
         await caller.roll.look({LANE: (lane.token.encode(), caller.lease)})
     assert await client.exists(keys.lane(LANE, "owner"))
     assert await caller.free() == [LANE]
+
+
+async def test_a_dispatcher_counts_before_it_leads(road):
+    """Where the leader is gone with the worker, who leads next has missed the worker already."""
+    owner = keys.lane(LANE, "owner")
+    await Lane(road.client, LANE, worker=SIGNED).begin()
+    for _ in range(LOOKS):
+        await road.dispatcher._reap()
+        lease = await road.client.pttl(owner)
+        await until(lambda: road.client.pttl(owner), lambda now, lease=lease: now < lease)
+    assert await road.client.exists(owner)
+    road.dispatcher._leading = True
+    await road.dispatcher._reap()
+    assert not await road.client.exists(owner)
