@@ -43,7 +43,6 @@ class Found:
     """
 
     state: bytes
-    owner: bytes | None
     lease: int
     due: float
 
@@ -63,10 +62,6 @@ class Found:
         return self.state == b"resting" and not self.is_owned and self.due < math.inf
 
 
-def _owners(found: dict[str, Found]) -> dict[str, tuple[bytes, int]]:
-    return {lane: (one.owner, one.lease) for lane, one in found.items() if one.owner}
-
-
 class Reaper:
     """Looks for forsaken lanes now and then."""
 
@@ -82,19 +77,20 @@ class Reaper:
         So are lanes whose rest is over, and those whose owners' processes are gone.
         """
         now = time.monotonic()
+        freed = await self._roll_call.free()
         found = await self._look()
-        freed = await self._roll_call.free(_owners(found))
         rested = await self._wake_rested(found)
-        idle = await self._idle({lane: one for lane, one in found.items() if lane not in rested})
+        idle = await self._idle({lane: one for lane, one in found.items() if lane not in {*freed, *rested}})
         self._idle_since = {one: self._idle_since.get(one, now) for one in idle.items()}
         overdue = [
             (lane, suspects)
             for (lane, suspects), since in self._idle_since.items()
             if now - since >= (SUSPECTS_GRACE if suspects else GRACE) and not found[lane].is_owned
         ]
+        if overdue:
+            _log.warning("lanes without a living job are woken", lanes=[lane for lane, _ in overdue])
         lanes = [*freed, *(lane for lane, _ in overdue)]
         if lanes:
-            _log.warning("lanes without a living job are woken", lanes=lanes)
             await asyncio.to_thread(jobs.wake, self._blocking, lanes)
             for one in overdue:
                 del self._idle_since[one]
@@ -102,7 +98,7 @@ class Reaper:
 
     async def watch(self) -> None:
         """Look who is missing: if the leader is gone, too, whoever leads next needn't wait for that."""
-        await self._roll_call.look(_owners(await self._look()))
+        await self._roll_call.look()
 
     async def forsaken(self) -> list[str]:
         """Return the lanes that have something to do, and neither a drain nor a job for one."""
@@ -115,15 +111,15 @@ class Reaper:
         names = [lane.decode() for lane in lanes]
         pipeline = self._client.pipeline(transaction=False)
         for name in names:
-            pipeline.get(keys.lane(name, "owner"))
             pipeline.pttl(keys.lane(name, "owner"))
             pipeline.zrange(keys.lane(name, "held"), 0, 0, withscores=True)
             pipeline.zrange(keys.lane(name, "gathering"), 0, 0, withscores=True)
-        answers = iter(await pipeline.execute())
+        answers = await pipeline.execute()
+        each = zip(names, lanes.values(), answers[::3], answers[1::3], answers[2::3], strict=True)
         found = {}
-        for name, state, owner, lease in zip(names, lanes.values(), answers, answers, strict=False):
-            dues = [due for _, due in (*next(answers), *next(answers))]
-            found[name] = Found(state, owner, lease, min(dues, default=math.inf))
+        for name, state, lease, held, gathering in each:
+            dues = [due for _, due in (*held, *gathering)]
+            found[name] = Found(state, lease, min(dues, default=math.inf))
         return found
 
     async def _wake_rested(self, found: dict[str, Found]) -> list[str]:

@@ -11,7 +11,6 @@ it still does is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -53,31 +52,36 @@ class RollCall:
         self._client = client
         self._missed: dict[tuple[str, bytes], _Missed] = {}
 
-    async def look(self, owners: Mapping[str, tuple[bytes, int]]) -> list[str]:
-        """Return the lanes whose owners' workers have been missing for long enough.
-
-        `owners` are the tokens of the lanes' owners, and their leases, in ms.
-        """
+    async def look(self) -> dict[str, bytes]:
+        """Return the lanes whose owners' workers have been missing for long enough, with the tokens."""
         before, self._missed = self._missed, {}  # a look that fails begins anew
-        signed = {lane: worker for lane, (token, _) in owners.items() if (worker := _signed(token))}
+        signed = {one: worker for one in await self._owners() if (worker := _signed(one[1]))}
         gone = await self._gone(set(signed.values()))
-        for lane in [lane for lane, worker in signed.items() if worker in gone]:
-            token, lease = owners[lane]
-            last = before.get((lane, token))
+        missing = [one for one, worker in signed.items() if worker in gone]
+        pipeline = self._client.pipeline(transaction=False)
+        for lane, _ in missing:
+            pipeline.pttl(keys.lane(lane, "owner"))
+        for one, lease in zip(missing, await pipeline.execute(), strict=True):
+            last = before.get(one)
             looks = last.looks + 1 if last and lease < last.lease else 1  # else it has renewed its lease
-            self._missed[lane, token] = _Missed(looks, lease)
-        return [lane for (lane, _), missed in self._missed.items() if missed.looks >= LOOKS]
+            self._missed[one] = _Missed(looks, lease)
+        return dict(one for one, missed in self._missed.items() if missed.looks >= LOOKS)
 
-    async def free(self, owners: Mapping[str, tuple[bytes, int]]) -> list[str]:
+    async def free(self) -> list[str]:
         """Look, and free the lanes of those who are missing; return their names."""
         freed = [
             lane
-            for lane in await self.look(owners)
-            if await self._free.run(self._client, [keys.lane(lane, "owner")], [owners[lane][0]])
+            for lane, token in (await self.look()).items()
+            if await self._free.run(self._client, [keys.lane(lane, "owner")], [token])
         ]
         if freed:
             _log.warning("their workers are gone: what they had is taken over", lanes=freed)
         return freed
+
+    async def _owners(self) -> list[tuple[str, bytes]]:
+        lanes = [lane.decode() for lane in await self._client.hkeys(keys.LANES)]
+        tokens = await self._client.mget([keys.lane(lane, "owner") for lane in lanes]) if lanes else []
+        return [(lane, token) for lane, token in zip(lanes, tokens, strict=True) if token]
 
     async def _gone(self, workers: set[str]) -> set[str]:
         """Return those of `workers` that listen nowhere."""

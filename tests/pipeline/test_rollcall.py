@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from receiver.pipeline import keys, rollcall
 from receiver.pipeline.bell import Listener
-from receiver.pipeline.lanes import Lane
+from receiver.pipeline.lanes import LEASE_MS, Lane
 from receiver.pipeline.rollcall import LOOKS, RollCall
 from tests.pipeline.lingering import LANE, until
 
@@ -24,17 +24,20 @@ class Caller:
     def __init__(self, client):
         self.client = client
         self.roll = RollCall(client)
-        self.lease = 30_000
+        self.lease = LEASE_MS
 
     async def free(self, times=1):
         """Return what the last one of so many looks has freed."""
         freed = []
         for _ in range(times):
             assert freed == []
-            self.lease -= 1
-            token = await self.client.get(keys.lane(LANE, "owner"))
-            freed = await self.roll.free({LANE: (token, self.lease)})
+            await self.pass_time()
+            freed = await self.roll.free()
         return freed
+
+    async def pass_time(self):
+        self.lease -= 1000
+        await self.client.pexpire(keys.lane(LANE, "owner"), self.lease)
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ async def test_one_that_renews_its_lease_is_not_gone(client, caller):
     await Lane(client, LANE, worker=SIGNED).begin()
     for _ in range(2):
         assert await caller.free(LOOKS - 1) == []
-        caller.lease = 30_000
+        caller.lease = LEASE_MS
 
 
 async def test_one_that_rq_can_reach_is_not_gone(client, caller):
@@ -126,11 +129,10 @@ async def test_an_heir_keeps_the_lane(client, caller):
 
 async def test_whoever_only_looks_takes_nothing_away(client, caller):
     """A dispatcher that doesn't lead yet counts, too, and frees nothing before it leads."""
-    lane = Lane(client, LANE, worker=SIGNED)
-    await lane.begin()
+    await Lane(client, LANE, worker=SIGNED).begin()
     for _ in range(LOOKS + 1):
-        caller.lease -= 1
-        await caller.roll.look({LANE: (lane.token.encode(), caller.lease)})
+        await caller.pass_time()
+        await caller.roll.look()
     assert await client.exists(keys.lane(LANE, "owner"))
     assert await caller.free() == [LANE]
 
