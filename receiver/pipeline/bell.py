@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
@@ -60,4 +60,11 @@ class Listener:
                 if message["type"] == "message" and message["channel"] == keys.BELL.encode():
                     self._ring(set(message["data"].decode().split("\n")))
                 elif message["type"] == "subscribe" and message["channel"] == self._here.encode():
-                    self.is_known = True
+                    self.is_known = await self._is_seen()
+
+    async def _is_seen(self) -> bool:
+        try:
+            [(_, count)] = await self._client.pubsub_numsub(self._here)
+        except ResponseError:  # its user may not ask
+            return False
+        return bool(count)

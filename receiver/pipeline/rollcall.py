@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import structlog
+from redis.exceptions import ResponseError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from receiver.pipeline import keys
@@ -89,5 +90,8 @@ class RollCall:
             return set()
         channels = {keys.here(worker): worker for worker in workers}
         channels |= {PUBSUB_CHANNEL_TEMPLATE % worker: worker for worker in workers}
-        counts = await self._client.pubsub_numsub(*channels)
+        try:
+            counts = await self._client.pubsub_numsub(*channels)
+        except ResponseError:  # its user may not ask: there are the leases
+            return set()
         return workers - {channels[channel.decode()] for channel, count in counts if count}

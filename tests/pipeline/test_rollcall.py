@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from receiver.pipeline import keys, rollcall
 from receiver.pipeline.bell import Listener
+from receiver.pipeline.connection import connect
 from receiver.pipeline.lanes import LEASE_MS, Lane
 from receiver.pipeline.rollcall import LOOKS, RollCall
 from tests.pipeline.lingering import LANE, until
@@ -101,6 +102,37 @@ async def test_one_that_does_not_listen_is_not_missed(client, caller):
     """A plain `rq worker`, or one whose user may not listen, keeps its lanes as long as its leases."""
     await Lane(client, LANE, worker=WORKER).begin()
     assert await caller.free(LOOKS + 1) == []
+
+
+async def test_who_may_not_ask_redis_misses_nobody(client, caller, blocking, redis_url):
+    """A user of Redis who may not count listeners hears the bell, and goes by the leases."""
+    await client.acl_setuser(
+        "shy",
+        enabled=True,
+        nopass=True,
+        keys=["*"],
+        channels=["*"],
+        categories=["+@all"],
+        commands=["-pubsub"],
+    )
+    heard = asyncio.Queue()
+    shy = connect(f"{redis_url}?username=shy&password=any")
+    listener = Listener(shy, heard.put_nowait, WORKER)
+    task = asyncio.create_task(listener.listen())
+    try:
+        await until(lambda: client.pubsub_numsub(keys.here(WORKER)), lambda found: found[0][1] == 1)
+        await client.publish(keys.BELL, LANE)
+        assert await heard.get() == {LANE}
+        assert not listener.is_known
+        await Lane(client, LANE, worker=rollcall.sign("another")).begin()
+        await client.execute_command("AUTH", "shy", "")
+        assert await caller.free(LOOKS + 1) == []
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await shy.aclose()
+        await client.aclose()
+        await asyncio.to_thread(blocking.acl_deluser, "shy")
 
 
 async def test_a_look_that_failed_begins_the_call_anew(client, caller, monkeypatch):
