@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 
 from receiver import Context, Event, Handlers
 
@@ -15,10 +16,11 @@ _ledger = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_C
 def note(what: str, event: Event, context: Context) -> None:
     """Write a line, whole: what happened, to which event of which channel, in which attempt and process.
 
-    The event's id tells a repeated delivery from a repeated request.
+    The event's id tells a repeated delivery from a repeated request; the time is in seconds.
     """
     channel, number = event.raw["channel"]["channel_url"], event.raw["payload"]["number"]
-    line = f"{what} {context.handler} {channel} {number} {event.id} {context.attempt} {os.getpid()}\n"
+    line = f"{what} {context.handler} {channel} {number} {event.id} {context.attempt} {os.getpid()}"
+    line += f" {time.time():.3f}\n"
     os.write(_ledger, line.encode())
 
 

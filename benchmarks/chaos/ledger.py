@@ -26,6 +26,7 @@ class Result:
     repeated: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
     effects_repeated: int = 0
+    last: float = 0.0
 
     @property
     def kept(self) -> bool:
@@ -39,10 +40,12 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.done: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
         self.effects: Counter[str] = Counter()
+        self.last = 0.0
         for line in path.read_text().splitlines():
-            what, handler, channel, number, event_id, *_ = line.split()
+            what, handler, channel, number, event_id, _, _, when = line.split()
             if what == "done":
                 self.done[handler, channel].append((int(number), event_id))
+                self.last = max(self.last, float(when))
             elif what == "effect":
                 self.effects[event_id] += 1
 
@@ -69,6 +72,7 @@ class Ledger:
 async def draw_up(path: Path, account: Account, client: Client) -> Result:
     """Compare what was answered 200 with what the handlers have noted, and look up why runs were repeated."""
     ledger, result = Ledger(path), Result()
+    result.last = ledger.last
     repeated: list[tuple[str, str, int]] = []
     for handler in HANDLERS:
         result.lost[handler] = ledger.lost(handler, account)

@@ -96,11 +96,10 @@ async def run(plan: Plan, folder: Path, out: Console) -> Run:
                 making = asyncio.create_task(trouble.run(until))
                 began = time.perf_counter()
                 await Sender(plan, ports, account).run(lambda: progress.advance(task))
-                sent = time.perf_counter()
+                sent, sent_at = time.perf_counter(), time.time()
                 until.set()
                 await making
             await _until_drained(folder / "ledger", account, plan.patience)
-            drained = time.perf_counter()
             codes = [child.end() for child in (*receivers, *pools)]
         except BaseException:
             for child in (*receivers, *pools):
@@ -116,7 +115,7 @@ async def run(plan: Plan, folder: Path, out: Console) -> Run:
         faults=dict(trouble.done),
         duplicates=int(stats.get(b"repeated", 0)),
         sending=sent - began,
-        draining=drained - sent,
+        draining=max(0.0, result.last - sent_at),
         exit_codes=codes,
     )
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
@@ -25,24 +25,46 @@ PATIENCE = 60.0
 _log = structlog.get_logger("receiver.bell")
 
 
-async def listen(client: Client, ring: Callable[[set[str]], None]) -> None:
-    """Call `ring` with the lanes that the bell rings for, for ever."""
-    seldom = Seldom()
-    while True:
-        try:
-            await _listen(client, ring)
-        except (RedisError, OSError) as error:
-            if seldom("away"):
-                _log.warning("the bell can't be heard; lanes get RQ jobs", error=str(error))
-        except Exception:
-            _log.exception("the bell met something unexpected; this process listens again")
-        await asyncio.sleep(RETRY)
+class Listener:
+    """Hears the bell for the process `worker`, by a connection that tells Redis that the process is there."""
 
+    def __init__(self, client: Client, ring: Callable[[set[str]], None], worker: str) -> None:
+        self.is_known = False
+        """Whether Redis knows that this process is there, and would know of its death (`rollcall.py`)."""
+        self._client = client
+        self._ring = ring
+        self._here = keys.here(worker)
 
-async def _listen(client: Client, ring: Callable[[set[str]], None]) -> None:
-    async with client.pubsub(ignore_subscribe_messages=True) as channel:
-        await channel.subscribe(keys.BELL)
+    async def listen(self) -> None:
+        """Call `ring` with the lanes that the bell rings for, for ever."""
+        seldom = Seldom()
         while True:
-            message = await channel.get_message(timeout=PATIENCE)
-            if message is not None:
-                ring(set(message["data"].decode().split("\n")))
+            try:
+                await self._listen()
+            except (RedisError, OSError) as error:
+                if seldom("away"):
+                    _log.warning("the bell can't be heard; lanes get RQ jobs", error=str(error))
+            except Exception:
+                _log.exception("the bell met something unexpected; this process listens again")
+            finally:
+                self.is_known = False
+            await asyncio.sleep(RETRY)
+
+    async def _listen(self) -> None:
+        async with self._client.pubsub() as channel:
+            await channel.subscribe(keys.BELL, self._here)
+            while True:
+                message = await channel.get_message(timeout=PATIENCE)
+                if message is None:
+                    continue
+                if message["type"] == "message" and message["channel"] == keys.BELL.encode():
+                    self._ring(set(message["data"].decode().split("\n")))
+                elif message["type"] == "subscribe" and message["channel"] == self._here.encode():
+                    self.is_known = await self._is_seen()
+
+    async def _is_seen(self) -> bool:
+        try:
+            [(_, count)] = await self._client.pubsub_numsub(self._here)
+        except ResponseError:  # its user may not ask
+            return False
+        return bool(count)

@@ -28,6 +28,7 @@ from receiver.events.batches import COLLECTED
 from receiver.pipeline import housekeeping, jobs, keys, pace, reaper, room
 from receiver.pipeline.connection import Client, Script
 from receiver.pipeline.housekeeping import Housekeeper
+from receiver.pipeline.lanes import LINGERING_MS
 from receiver.pipeline.marks import Mark
 from receiver.pipeline.reaper import Reaper
 from receiver.pipeline.routes import Route, RoutingTable, lane_of
@@ -60,6 +61,19 @@ def _readable(published: dict[bytes, bytes]) -> list[Route]:
     return routes
 
 
+def _token_of(pid: int) -> str:
+    """Return how the token of a dispatcher begins that is the process `pid` of this machine."""
+    return f"{socket.gethostname()}:{pid}:"
+
+
+def depose(client: redis.Redis, pid: int) -> bool:
+    """Give up the lease of a dispatcher of this machine that has died; tell whether it led."""
+    token = client.get(keys.LEASE)
+    if not isinstance(token, bytes) or not token.startswith(_token_of(pid).encode()):
+        return False
+    return bool(client.eval(Dispatcher._resign.text, 1, keys.LEASE, token))
+
+
 class Dispatcher:
     """A candidate for leadership: leads when nobody else does.
 
@@ -79,7 +93,7 @@ class Dispatcher:
         retention: float,
         inbox_limit: int = 0,
     ) -> None:
-        self.token = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        self.token = f"{_token_of(os.getpid())}{uuid4().hex}"
         self._client = client
         self._keyring: Keyring = client.keyring
         self._blocking = blocking
@@ -148,6 +162,8 @@ class Dispatcher:
     async def _reap(self) -> None:
         if self._leading:
             await self._reaper.reap()
+        else:
+            await self._reaper.watch()
 
     async def _trim(self) -> None:
         # Whoever leads: trimming twice does no harm, and a full Redis lets nobody lead.
@@ -219,17 +235,28 @@ class Dispatcher:
         return len(entries)
 
     async def _wake_the_rest(self) -> None:
-        """Give a job to the lanes that the bell has rung for, and that nobody has come for in time."""
+        """Give a job to the lanes that the bell has rung for, and that nobody has come for in time.
+
+        A drain that has heard the bell has a long lease, or is done already. Where the lease is that of one
+        that lingers, it hasn't heard, and may be dead: the lane gets its job as soon as that lease is over.
+        """
         before = time.monotonic() - ANSWERED_WITHIN
         lanes = [lane for lane, rung in self._rung.items() if rung <= before]
         if not lanes:
             return
-        owners = await self._client.mget([keys.lane(lane, "owner") for lane in lanes])
-        alone = [lane for lane, owner in zip(lanes, owners, strict=True) if owner is None]
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hmget(keys.LANES, lanes)
+        for lane in lanes:
+            pipeline.pttl(keys.lane(lane, "owner"))
+        states, *leases = await pipeline.execute()
+        looked = zip(lanes, states, leases, strict=True)
+        waiting = {lane: lease for lane, state, lease in looked if state == b"active"}
+        alone = [lane for lane, lease in waiting.items() if lease == reaper.NO_OWNER]
         if alone:
             await asyncio.to_thread(jobs.wake, self._blocking, alone)
         for lane in lanes:
-            if self._rung[lane] <= before:  # else it rang again meanwhile
+            is_kept = 0 <= waiting.get(lane, reaper.NO_OWNER) <= LINGERING_MS
+            if not is_kept and self._rung[lane] <= before:  # else it rang again meanwhile
                 del self._rung[lane]
 
     def _plan(self, entry: bytes, fields: dict[bytes, bytes]) -> list[Any]:

@@ -96,6 +96,16 @@ def wake_at(client: Redis, lane: str, due: float) -> None:
     queue.schedule_job(job, datetime.fromtimestamp(second, UTC))
 
 
+def wake_due(client: Redis, lane: str, due: float) -> bool:
+    """Enqueue now what `wake_at` has left to RQ's scheduler for `due`; tell whether it was there still."""
+    suffix = f"at-{ceil(due / 1000)}"
+    queue = _queue(client, queue_of(handler_of(lane)))
+    if not client.zrem(queue.scheduled_job_registry.key, job_prefix(lane) + suffix):
+        return False
+    queue.enqueue_job(_job(client, lane, suffix))
+    return True
+
+
 def has_job(client: Redis, lane: str, *, suspects: bool = False) -> bool:
     """Tell whether a drain of `lane` waits in its RQ queue, or in the one for suspects."""
     prefix = job_prefix(lane)

@@ -51,6 +51,8 @@
 | receiver:inbox:copy              | stream | the inbox, while it is rewritten                               |
 
 The channel receiver:bell has the names of lanes that were asleep, or lingering, and got events (`bell.py`).
+Nothing is published in the channels receiver:here:<worker>: that somebody listens there tells that the worker
+lives (`rollcall.py`).
 """
 
 from __future__ import annotations
@@ -110,6 +112,11 @@ def dangerous(handler: str) -> str:
 def state(handler: str, conversation: str) -> str:
     """What `handler` remembers of `conversation`."""
     return f"{PREFIX}state:{handler}:{conversation}"
+
+
+def here(worker: str) -> str:
+    """The channel that the worker process `worker` listens to while it lives."""
+    return f"{PREFIX}here:{worker}"
 
 
 def writer(name: str) -> str:

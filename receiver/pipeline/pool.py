@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ from receiver import garbage, hangup
 from receiver.children import die_with_parent
 from receiver.pipeline import lifespans, limits, obituaries, routes
 from receiver.pipeline.connection import connect, connect_blocking
-from receiver.pipeline.dispatcher import Dispatcher
+from receiver.pipeline.dispatcher import Dispatcher, depose
 from receiver.pipeline.pulse import Pulse
 from receiver.pipeline.runtime import BLOCKED
 from receiver.pipeline.vitals import Vitals
@@ -107,6 +108,8 @@ class Pool(WorkerPool):
             _log.warning("SIGHUP changes nothing here: workers read their settings when they start")
         if not self._dispatcher.is_alive() and self.status != self.Status.STOPPED:
             _log.warning("the dispatcher died and is started again", exit_code=self._dispatcher.exitcode)
+            with contextlib.suppress(RedisError, OSError):  # its lease ends by itself
+                depose(self.connection, self._dispatcher.pid)
             self._start_dispatcher()
         self._kill_what_cannot_go_on()
         super().check_workers(respawn and time.monotonic() >= self._pause_until)

@@ -27,7 +27,7 @@ from receiver.children import signals_blocked
 from receiver.errors import Fenced, PluginError
 from receiver.events import Event
 from receiver.mail.mailer import MailRoom
-from receiver.pipeline import bell, jobs, keys, routes
+from receiver.pipeline import bell, jobs, keys, rollcall, routes
 from receiver.pipeline.connection import connect_blocking, connect_many
 from receiver.pipeline.drain import Drain
 from receiver.pipeline.lanes import LEASE_MS, Lane, Release, Suspects
@@ -83,6 +83,7 @@ class Runtime:
         self._drains: dict[asyncio.Task[None], Drain] = {}
         self._answers: set[asyncio.Task[None]] = set()
         self._answers_for: frozenset[str] = frozenset()
+        self._listener: bell.Listener | None = None
         self._listening: Future[None] | None = None
         self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(
@@ -126,16 +127,17 @@ class Runtime:
     def finish(self) -> None:
         """Stop, and return when every drain has ended, and then every plugin."""
         self.stop()
-        if self._listening is not None:
-            self._listening.cancel()
         self._call(self._wait_for_drains())
+        if self._listening is not None:
+            self._listening.cancel()  # not sooner: whose channel falls silent is taken for dead
         self._call(self.lifespans.stop())
         self._call(self.mail.aclose())
 
     def listen(self, handlers: Collection[str]) -> None:
         """Begin drains of `handlers` also when the bell rings: sooner than by an RQ job, and for less."""
         self._answers_for = frozenset(handlers)
-        self._listening = asyncio.run_coroutine_threadsafe(bell.listen(self.client, self._ring), self._loop)
+        self._listener = bell.Listener(self.client, self._ring, self.name)
+        self._listening = asyncio.run_coroutine_threadsafe(self._listener.listen(), self._loop)
 
     def watch(self) -> None:
         """Begin to watch the loop, if nobody does."""
@@ -186,9 +188,9 @@ class Runtime:
             return False
         suspects = "all" if dangerous else self.suspects
         ordered = handler.order is not None
-        mailbox = Lane(
-            self._lanes, lane, handler.window, ordered=ordered, worker=self.name, suspects=suspects
-        )
+        is_known = self._listener is not None and self._listener.is_known
+        worker = rollcall.sign(self.name) if is_known else self.name
+        mailbox = Lane(self._lanes, lane, handler.window, ordered=ordered, worker=worker, suspects=suspects)
         drain = Drain(mailbox, handler, self)
         if not await drain.begin():
             return False

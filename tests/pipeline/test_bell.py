@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 
 import pytest
@@ -11,7 +12,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from receiver import settings
-from receiver.pipeline import bell, dispatcher, keys, routes
+from receiver.pipeline import bell, dispatcher, keys, rollcall, routes
 from receiver.pipeline.lanes import Lane
 from receiver.pipeline.runtime import Runtime
 from tests.pipeline.lingering import LANE, NAME, linger, until, watch
@@ -26,7 +27,7 @@ def seen(road):
 async def listener(client):
     """Hears the bell; gives what it has rung for."""
     heard = asyncio.Queue()
-    task = asyncio.create_task(bell.listen(client, heard.put_nowait))
+    task = asyncio.create_task(bell.Listener(client, heard.put_nowait, "w").listen())
     await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
     yield heard
     task.cancel()
@@ -77,6 +78,43 @@ async def test_a_lane_that_somebody_has_come_for_gets_none(road, seen, blocking,
     await road.dispatcher._wake_the_rest()
     [job] = Queue(routes.queue_of(NAME), connection=blocking, serializer=JSONSerializer).jobs
     assert job.args == [routes.lane_of(NAME, other)]
+
+
+async def test_a_lane_where_a_drain_died_lingering_gets_a_job_when_its_lease_is_over(
+    road, seen, blocking, listener
+):
+    """The lane is owned, by one that doesn't come: it is looked at until it may have another owner."""
+    _, draining = await linger(road)
+    draining.cancel()
+    await asyncio.wait([draining])
+    await road.append()
+    await road.dispatch()
+    road.dispatcher._rung[LANE] -= dispatcher.ANSWERED_WITHIN
+    await road.dispatcher._wake_the_rest()
+    assert jobs(blocking) == 0
+    await road.client.delete(keys.lane(LANE, "owner"))
+    await road.dispatcher._wake_the_rest()
+    assert jobs(blocking) == 1
+    assert road.dispatcher._rung == {}
+
+
+async def test_a_drain_that_has_come_and_gone_is_not_missed(road, seen, blocking, listener, monkeypatch):
+    """A lane that is empty needs no job: neither where its drain lingers again, nor where it has left."""
+    monkeypatch.setattr(dispatcher, "ANSWERED_WITHIN", 0.0)
+    drain, draining = await linger(road)
+    await road.append()
+    await road.dispatch()
+    drain.wake()
+    await until(lambda: road.client.hget(keys.LANES, LANE), lambda state: state == b"lingering")
+    await road.dispatcher._wake_the_rest()
+    assert (len(seen), jobs(blocking), road.dispatcher._rung) == (1, 0, {})
+    await road.append()
+    await road.dispatch()
+    drain._may_linger = False
+    drain.wake()
+    assert (await draining).state == "empty"
+    await road.dispatcher._wake_the_rest()
+    assert (len(seen), jobs(blocking), road.dispatcher._rung) == (2, 0, {})
 
 
 async def test_the_bell_is_heard_again_after_redis_was_away(client, listener, monkeypatch):
@@ -150,3 +188,27 @@ async def test_a_drain_needs_no_list_of_bots(road, seen, redis_url, monkeypatch)
         await until(lambda: road.history(event), lambda found: found.deliveries[0].status == "done")
     finally:
         await asyncio.to_thread(here.finish)
+
+
+async def test_a_worker_that_ends_is_there_until_its_drains_have_ended(road, redis_url, monkeypatch):
+    """While it lets run what runs, nobody takes it for gone."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
+    runs, may_end = threading.Event(), threading.Event()
+
+    @road.handlers.on("*", name="h")
+    async def handler(event, context):
+        runs.set()
+        await asyncio.to_thread(may_end.wait)
+
+    here = await listening(road)
+    await road.append()
+    await road.dispatch()
+    await asyncio.to_thread(runs.wait)
+    assert rollcall._signed(await road.client.get(keys.lane(LANE, "owner"))) == here.name
+    ends = asyncio.create_task(asyncio.to_thread(here.finish))
+    await until(lambda: asyncio.sleep(0, here.stopping), bool)
+    for _ in range(50):
+        assert (await road.client.pubsub_numsub(keys.here(here.name)))[0][1] == 1
+    may_end.set()
+    await ends
+    await until(lambda: road.client.pubsub_numsub(keys.here(here.name)), lambda found: found[0][1] == 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import orjson
 import pytest
@@ -11,6 +12,7 @@ from rq.serializers import JSONSerializer
 
 from receiver.pipeline import keys, reaper, routes
 from receiver.pipeline.deliveries import Delivery
+from receiver.pipeline.dispatcher import depose
 
 
 def add_handler(road, name="h", **options):
@@ -115,6 +117,18 @@ async def test_one_that_does_not_lead_takes_no_lease_with_it(road):
     other.stopping.set()
     await other.run()
     assert await road.client.get(keys.LEASE) == road.dispatcher.token.encode()
+
+
+async def test_the_lease_of_one_that_has_died_is_given_up(road, blocking):
+    """A pool gives up the lease of its own dispatcher that has died, and of no other."""
+    add_handler(road)
+    other = road.another_dispatcher()
+    assert not depose(blocking, os.getpid())
+    assert await road.lead()
+    assert not depose(blocking, os.getpid() + 1)
+    assert not await road.lead(other)
+    assert depose(blocking, os.getpid())
+    assert await road.lead(other)
 
 
 async def test_a_paused_leader_can_neither_repeat_nor_skip(road):

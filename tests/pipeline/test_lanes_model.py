@@ -550,7 +550,27 @@ class Road(RuleBasedStateMachine):
         elif owner.answer is not None and answer == "was lost":
             self.abandon_lane(owner)
 
-    def take(self, owner, want, share):
+    @rule(lane=busy, then=st.sampled_from(["bell", "bell", "nothing", "death"]), wanted=events)
+    def linger(self, lane, then, wanted):
+        """An owner with nothing in its hands looks once more, and lingers where there is nothing; then
+        something comes, and it hears of it, or it dies, and who comes after it finds what came.
+        """
+        owner = self.model.owner[lane] or self.begin_lane(lane)
+        if not owner.idle or owner.is_leaving:
+            return
+        self.look()
+        self.take(owner, 6, 3, linger=True)
+        lingers = self.model.states.get(lane) == "lingering"
+        assert lingers == owner.answer.lingers
+        self.receive_of(owner)
+        if then == "nothing" or not lingers:
+            return
+        if then == "death":
+            self.lose(lane)
+        self.accept_all(wanted, at_once=True)
+        self.work_on(lane, 6, 3, [])
+
+    def take(self, owner, want, share, *, linger=False):
         lane = owner.lane.name
         enough = [name for name, waiting in owner.given.items() if len(waiting) >= share]
         told = owner.tell(self.numbers)
@@ -558,7 +578,9 @@ class Road(RuleBasedStateMachine):
         operations = operations_of(told)
         enough = [name for name in enough if name in owner.given]  # those that failed have told so
         before = self.seen.lanes[lane]
-        still, turn = self.call(owner, owner.lane.turn(operations, want=want, share=share, enough=enough))
+        still, turn = self.call(
+            owner, owner.lane.turn(operations, want=want, share=share, enough=enough, linger=linger)
+        )
         if not still:
             return
         self.model.settle(lane, [step for _, step in told])
@@ -566,6 +588,8 @@ class Road(RuleBasedStateMachine):
         parked |= {operation[5] for operation in operations if operation[0] == "retry"}
         self.check_turn(lane, turn, want=want, share=share, enough=enough, before=before, parked=parked)
         owner.answer = turn
+        if linger and not any(self.model.pending[pair] for pair in self.model.pairs_of(lane)):
+            self.model.states[lane] = "lingering"
 
     def check_turn(self, lane, turn, *, want, share, enough, before, parked):
         """What was given had its turn, and what wasn't given has a reason.
@@ -884,5 +908,6 @@ def test_model(redis_server, monkeypatch):
     monkeypatch.setattr(dispatcher_module, "LEASE_MS", 3_600_000)
     monkeypatch.setattr(dispatcher_module, "AT_ONCE", AT_ONCE)
     monkeypatch.setattr(lanes, "LEASE_MS", 3_600_000)
+    monkeypatch.setattr(lanes, "LINGERING_MS", 1_800_000)
     monkeypatch.setattr(reaper, "GRACE", 0.0)
     modelling.run(lambda: Road(redis_server.url), examples=60, steps=50)

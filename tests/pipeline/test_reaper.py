@@ -10,6 +10,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from receiver.pipeline import jobs, keys, reaper, routes
+from receiver.pipeline.lanes import LEASE_MS, LINGERING_MS
 from receiver.pipeline.reaper import Reaper
 
 
@@ -92,6 +93,53 @@ async def test_a_resting_lane_sleeps_until_it_is_due(road, waiting):
     assert await overseer.reap() == []
     await road.client.zadd(keys.lane(lane, "held"), {"c1": time.time() * 1000 - 1})
     assert await overseer.reap() == [lane]
+
+
+async def test_a_lane_whose_rest_is_over_is_woken_without_a_scheduler(road, waiting, monkeypatch):
+    """What RQ's scheduler was told, and hasn't done, is done at once, and once: it may have died."""
+    monkeypatch.setattr(reaper, "GRACE", 3600)
+    lane, queue = waiting
+    await road.drain()
+    queue.empty()
+    due = float(round(time.time() * 1000) - 1)
+    await road.client.zadd(keys.lane(lane, "held"), {"c1": due})
+    overseer = Reaper(road.client, road.blocking)
+    assert await overseer.reap() == []  # nobody was told
+    jobs.wake_at(road.blocking, lane, due)
+    assert await overseer.reap() == [lane]
+    assert [job.args for job in queue.jobs] == [[lane]]
+    assert len(queue.scheduled_job_registry) == 0
+    assert await overseer.reap() == []
+
+
+async def test_a_lane_that_rests_is_left_to_its_time(road, waiting):
+    """A scheduled drain isn't begun before it is due."""
+    lane, queue = waiting
+    await road.drain()
+    queue.empty()
+    [(_, due)] = await road.client.zrange(keys.lane(lane, "held"), 0, -1, withscores=True)
+    jobs.wake_at(road.blocking, lane, due)
+    assert await Reaper(road.client, road.blocking).reap() == []
+    assert len(queue.scheduled_job_registry) == 1
+
+
+@pytest.mark.parametrize(
+    ("lease", "woken"), [(LINGERING_MS, True), (LEASE_MS, False)], ids=["lingering", "taking turns"]
+)
+async def test_the_end_of_a_lingering_lease_is_waited_for_once(road, waiting, monkeypatch, lease, woken):
+    """While a drain lingers that doesn't come, the lane's time runs; and it waits for its lease's end."""
+    lane, queue = waiting
+    queue.empty()
+    now = [100.0]
+    monkeypatch.setattr(reaper, "GRACE", 3.0)
+    monkeypatch.setattr(reaper, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
+    await road.client.set(keys.lane(lane, "owner"), "somebody", px=lease)
+    overseer = Reaper(road.client, road.blocking)
+    assert await overseer.reap() == []
+    now[0] += 3
+    assert await overseer.reap() == []
+    await road.client.delete(keys.lane(lane, "owner"))
+    assert await overseer.reap() == ([lane] if woken else [])
 
 
 async def test_a_scheduled_drain_is_kept_by_rqs_scheduler(road, waiting):

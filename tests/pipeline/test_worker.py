@@ -19,6 +19,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from receiver.pipeline import jobs, keys
+from receiver.pipeline.lanes import LEASE_MS, Lane
+from receiver.pipeline.reaper import Reaper
 from tests.processes import receiver, running, wait_for
 
 PLUGIN = '''
@@ -168,6 +170,25 @@ async def test_a_killed_worker_loses_nothing(site, monkeypatch):
     assert [one.outcome for one in delivery.attempts] == ["cut off", "done"]
 
 
+async def test_what_a_killed_pool_had_waits_for_no_lease(site, blocking):
+    """After kill -9 of a pool and all its workers their lanes are free when Redis has missed them."""
+    (site.folder / "hang").touch()
+    client = site.road.client
+    with site.work("--workers", 1) as work:
+        wait_for(lambda: blocking.pubsub_numsub(keys.BELL)[0][1], what="a worker that listens")
+        await site.road.append(n=0)
+        wait_for(lambda: site.lines("begun"), what="a handler that runs")
+        work.kill_group()
+    [lane] = await site.road.lanes()
+    overseer = Reaper(client, blocking)
+    async with asyncio.timeout(LEASE_MS / 3000):
+        while not await overseer.reap():
+            await asyncio.sleep(0.01)
+    assert not await client.exists(keys.lane(lane, "owner"))
+    assert jobs.has_job(blocking, lane)
+    assert await Lane(client, lane).begin() == 1
+
+
 def descendants(pid):
     """Return the process ids of all that `pid` has started, directly or not."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
@@ -213,19 +234,20 @@ async def test_a_stopped_worker_ends_what_it_does_and_hands_back_the_rest(site):
 
 
 async def test_a_killed_dispatcher_is_replaced(site):
-    """After kill -9 of the dispatcher the pool starts another, which leads when the lease has run out."""
+    """After kill -9 of the dispatcher the pool starts another, which leads without waiting for the lease."""
     with site.work("--workers", 1) as work:
         await site.road.append(n=0)
         wait_for(lambda: site.seen() == [("c1", 0)], what="the first event")
         children = Path(f"/proc/{work.pid}/task/{work.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)  # it is started first
+        assert await site.road.client.persist(keys.LEASE)
         await site.road.append(n=1)
         wait_for(lambda: len(site.seen()) == 2, what="the second event")
         assert "the dispatcher died" in work.output
 
 
-async def test_a_handler_that_fails_is_retried_by_rqs_scheduler(site):
-    """A failed attempt is repeated without anybody's help: the scheduler wakes the lane."""
+async def test_a_handler_that_fails_is_retried(site):
+    """A failed attempt is repeated without anybody's help: RQ's scheduler or the reaper wakes the lane."""
     site.plugin.write_text(
         site.plugin.read_text().replace(
             "    hang =", "    if context.attempt == 1: raise ValueError\n    hang ="
