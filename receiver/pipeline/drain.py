@@ -24,7 +24,7 @@ from receiver.pipeline import lanes, pace
 from receiver.pipeline.attempts import Attempts, Verdict
 from receiver.pipeline.deliveries import Status
 from receiver.pipeline.finished import Finished
-from receiver.pipeline.lanes import LEASE_MS, Lane, Operation, Release, Taken
+from receiver.pipeline.lanes import Lane, Operation, Release, Taken
 from receiver.pipeline.pace import Pace
 from receiver.pipeline.surroundings import Surroundings
 from receiver.plugins import Handler
@@ -120,11 +120,11 @@ class Drain:
                 continue
             operations = self._collect_operations()
             want = 0 if leaving or len(self._running) >= self._concurrency else WINDOW - self._taken
-            needed = operations or want or time.monotonic() - self._renewed > LEASE_MS / 4000
+            needed = operations or want or time.monotonic() - self._renewed > pace.RENEWS
             if needed and await self._turn(operations, want):
                 await asyncio.sleep(0)  # lets conversations begin, and quick handlers end
             elif self._running and not self._has_ended():
-                await self._wait(POLL if want else LEASE_MS / 4000)
+                await self._wait(POLL if want else pace.RENEWS)
             elif self._running or self._has_ended() or self._ready:
                 continue
             elif leaving or not (self._lingers and await self._pace.linger()):

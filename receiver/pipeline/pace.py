@@ -18,6 +18,8 @@ FARTHEST = 0.02
 """Where a turn takes long, all are busy: the next one is so many times as far away, up to these seconds."""
 FULL = 64
 """Events in a turn from which on the next one follows at once."""
+RENEWS = 2.0
+"""Seconds after which a drain that takes no turn renews its lease: before the roll call takes it for gone."""
 LINGER = 1.0
 """Seconds that a drain waits at its empty lane."""
 SHARE = 16
