@@ -11,7 +11,7 @@ import pytest
 from tests.test_road import free_ports
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_promises_under_fire(project, tmp_path):
     """While every part is killed, and Redis is away, nothing is lost, out of order, or doubled."""
     results = tmp_path / "results.json"

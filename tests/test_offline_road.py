@@ -47,7 +47,7 @@ def recipients(road):
     return Counter(mail.rcpt_tos[0] for mail in road.mail.mails)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_killed_while_sending(road, redis_url):
     """Workers are killed while they send, then the mail server is away: everybody gets their one mail."""
     sink = road.mail.server

@@ -239,7 +239,7 @@ def place(tmp_path):
                     process.stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_nothing_secret_gets_out(place):
     """Of what is planted, nothing is in a log, a page, an answer, a title, or in Redis outside the bodies."""
     client = redis.Redis.from_url(place.environment["RECEIVER_REDIS_URL"])

@@ -19,7 +19,7 @@ from receiver.pipeline.deliveries import History
 from receiver.pipeline.jobs import job_prefix
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
-PATIENCE = 0 if EXAMPLES else 120
+PATIENCE = 0 if EXAMPLES else 600
 """Seconds that a test may take; 0 is no limit."""
 NEVER = -1
 """What Redis says of a key that does not expire."""

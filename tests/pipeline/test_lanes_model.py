@@ -910,4 +910,4 @@ def test_model(redis_server, monkeypatch):
     monkeypatch.setattr(lanes, "LEASE_MS", 3_600_000)
     monkeypatch.setattr(lanes, "LINGERING_MS", 1_800_000)
     monkeypatch.setattr(reaper, "GRACE", 0.0)
-    modelling.run(lambda: Road(redis_server.url), examples=60, steps=50)
+    modelling.run(lambda: Road(redis_server.url), examples=45, steps=50)

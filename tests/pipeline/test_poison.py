@@ -71,7 +71,7 @@ async def test_what_raises_or_hangs_harms_nobody(kitchen):
         assert attempt.outcome == ("timed out" if said.startswith("no end") else "failed")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_what_ends_its_worker_is_found_out(kitchen):
     """Each is a dead letter that says of what its worker died, once per failure that it was allowed.
 
