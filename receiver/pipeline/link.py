@@ -40,11 +40,21 @@ class Link:
         """
         answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._asked.append((commands, answers))
-        if len(self._exchanges) < AT_ONCE:
+        self._begin()
+        return await answers
+
+    def _begin(self) -> None:
+        if self._asked and len(self._exchanges) < AT_ONCE:
             exchange = asyncio.create_task(self._exchange_all())
             self._exchanges.add(exchange)
-            exchange.add_done_callback(self._exchanges.discard)
-        return await answers
+            exchange.add_done_callback(self._end)
+
+    def _end(self, exchange: asyncio.Task[None]) -> None:
+        self._exchanges.discard(exchange)
+        if exchange.cancelled():
+            waiting, self._asked = self._asked, []
+            _refuse(waiting, RedisConnectionError("the event loop ends"))
+        self._begin()  # somebody may have asked after its last look
 
     async def _exchange_all(self) -> None:
         while self._asked:
@@ -54,8 +64,7 @@ class Link:
             except Exception as error:
                 _refuse(asked, error)
             except BaseException:
-                waiting, self._asked = self._asked, []
-                _refuse([*asked, *waiting], RedisConnectionError("the event loop ends"))
+                _refuse(asked, RedisConnectionError("the event loop ends"))
                 raise
 
     async def _exchange(self, asked: Sequence[Asked]) -> None:
@@ -81,4 +90,14 @@ async def _read(connection: Any) -> Any:
 def _refuse(asked: Sequence[Asked], error: Exception) -> None:
     for _, answers in asked:
         if not answers.done():
-            answers.set_exception(type(error)(*error.args))  # one of its own: each is raised elsewhere
+            answers.set_exception(_copy(error))
+
+
+def _copy(error: Exception) -> Exception:
+    """Return an error of a caller's own: each is raised elsewhere, and gets a traceback there."""
+    try:
+        copied = type(error)(*error.args)
+    except TypeError:  # it is made of something else
+        copied = RedisConnectionError(str(error))
+    copied.__cause__ = error
+    return copied

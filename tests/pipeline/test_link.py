@@ -6,10 +6,12 @@ import asyncio
 
 import hiredis
 import pytest
+import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from receiver.embedded import EmbeddedRedis
+from receiver.pipeline import link
 from receiver.pipeline.connection import connect
 from receiver.pipeline.link import AT_ONCE
 
@@ -65,6 +67,39 @@ async def test_what_comes_meanwhile_goes_next(client, other):
         assert (await other.info("clients"))["connected_clients"] == before
     await other.execute_command("CLIENT", "UNPAUSE")
     assert sorted(answer for [answer] in await asyncio.gather(*asked)) == list(range(1, AT_ONCE + 51))
+
+
+async def test_who_asks_when_an_exchange_ends(client, monkeypatch):
+    """Between its last look at what was asked and its end nothing gets lost."""
+    monkeypatch.setattr(link, "AT_ONCE", 1)
+    async with asyncio.timeout(10):
+        for number in range(100):  # each is asked in the moment in which the one before is answered
+            assert await client.link.ask([command("ECHO", number)]) == [b"%d" % number]
+
+
+async def test_an_error_that_cannot_be_copied(client, monkeypatch):
+    """Whatever is in the way of an exchange, those who wait for it are told."""
+
+    async def read_response(*_):
+        raise asyncio.IncompleteReadError(b"", 3)
+
+    await client.ping()
+    monkeypatch.setattr(redis.asyncio.connection.Connection, "read_response", read_response)
+    monkeypatch.setattr(redis.asyncio.connection.UnixDomainSocketConnection, "read_response", read_response)
+    asked = [client.link.ask([command("ECHO", "a")]) for _ in range(3)]
+    errors = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+    assert [type(error) for error in errors] == [RedisConnectionError] * 3
+    assert all(isinstance(error.__cause__, asyncio.IncompleteReadError) for error in errors)
+
+
+async def test_an_exchange_that_never_began(client):
+    """Where it is cancelled before its first step, those who wait are told all the same."""
+    asked = asyncio.create_task(client.link.ask([command("ECHO", "a")]))
+    await asyncio.sleep(0)
+    for exchange in list(client.link._exchanges):
+        exchange.cancel()
+    with pytest.raises(RedisConnectionError, match="ends"):
+        await asyncio.wait_for(asked, 10)
 
 
 async def test_an_error_is_an_answer(client):
