@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from receiver.pipeline import keys
@@ -19,8 +20,8 @@ from receiver.seldom import Seldom
 
 RETRY = 1.0
 """Seconds between tries while Redis is away."""
-PATIENCE = 60.0
-"""Seconds that a silent connection is waited for at a time."""
+PATIENCE = 15.0
+"""Seconds of silence after which Redis is asked whether the connection is there, for all that it knows."""
 
 _log = structlog.get_logger("receiver.bell")
 
@@ -56,15 +57,22 @@ class Listener:
             while True:
                 message = await channel.get_message(timeout=PATIENCE)
                 if message is None:
-                    continue
-                if message["type"] == "message" and message["channel"] == keys.BELL.encode():
+                    await self._look()
+                elif message["type"] == "message" and message["channel"] == keys.BELL.encode():
                     self._ring(set(message["data"].decode().split("\n")))
                 elif message["type"] == "subscribe" and message["channel"] == self._here.encode():
-                    self.is_known = await self._is_seen()
+                    await self._look()
 
-    async def _is_seen(self) -> bool:
+    async def _look(self) -> None:
+        """Ask Redis whether it knows of the connection.
+
+        Raises:
+            ConnectionError: no longer: something between has cut it, and told only the other end.
+        """
         try:
             [(_, count)] = await self._client.pubsub_numsub(self._here)
         except ResponseError:  # its user may not ask
-            return False
-        return bool(count)
+            return
+        if self.is_known and not count:
+            raise RedisConnectionError("Redis has lost the connection")
+        self.is_known = bool(count)

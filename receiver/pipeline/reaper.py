@@ -39,12 +39,13 @@ _log = structlog.get_logger("receiver.reaper")
 @dataclass(frozen=True, slots=True)
 class Found:
     """A lane as it was found. `lease` is its owner's, in ms, or `NO_OWNER`; `due` is when the first of what
-    waits apart in it may go on, in ms since the epoch.
+    waits apart in it may go on, in ms since the epoch, and `now` when it was found, both by Redis's clock.
     """
 
     state: bytes
     lease: int
     due: float
+    now: float
 
     @property
     def is_owned(self) -> bool:
@@ -59,6 +60,15 @@ class Found:
     @property
     def rests(self) -> bool:
         """Whether it sleeps until something is due."""
+        return self._has_gone_to_rest and self.due > self.now
+
+    @property
+    def has_rested(self) -> bool:
+        """Whether it sleeps, and something is due."""
+        return self._has_gone_to_rest and self.due <= self.now
+
+    @property
+    def _has_gone_to_rest(self) -> bool:
         return self.state == b"resting" and not self.is_owned and self.due < math.inf
 
 
@@ -110,26 +120,26 @@ class Reaper:
         lanes: dict[bytes, bytes] = await self._client.hgetall(keys.LANES)
         names = [lane.decode() for lane in lanes]
         pipeline = self._client.pipeline(transaction=False)
+        pipeline.time()
         for name in names:
             pipeline.pttl(keys.lane(name, "owner"))
             pipeline.zrange(keys.lane(name, "held"), 0, 0, withscores=True)
             pipeline.zrange(keys.lane(name, "gathering"), 0, 0, withscores=True)
-        answers = await pipeline.execute()
+        (seconds, microseconds), *answers = await pipeline.execute()
+        now = seconds * 1000 + microseconds / 1000
         each = zip(names, lanes.values(), answers[::3], answers[1::3], answers[2::3], strict=True)
         found = {}
         for name, state, lease, held, gathering in each:
             dues = [due for _, due in (*held, *gathering)]
-            found[name] = Found(state, lease, min(dues, default=math.inf))
+            found[name] = Found(state, lease, min(dues, default=math.inf), now)
         return found
 
     async def _wake_rested(self, found: dict[str, Found]) -> list[str]:
         """Wake the lanes whose rest is over, where RQ's scheduler hasn't; return their names."""
-        now = time.time() * 1000
-        over = {lane: one.due for lane, one in found.items() if one.rests and one.due <= now}
         return [
             lane
-            for lane, due in over.items()
-            if await asyncio.to_thread(jobs.wake_due, self._blocking, lane, due)
+            for lane, one in found.items()
+            if one.has_rested and await asyncio.to_thread(jobs.wake_due, self._blocking, lane, one.due)
         ]
 
     async def _idle(self, found: dict[str, Found]) -> dict[str, bool]:
@@ -138,9 +148,8 @@ class Reaper:
         With each goes whether a job for suspects waits.
         """
         idle = {}
-        now = time.time() * 1000
         for name, one in found.items():
-            if (one.is_owned and not one.is_unheard) or (one.rests and one.due > now):
+            if (one.is_owned and not one.is_unheard) or one.rests:
                 continue
             if not await asyncio.to_thread(jobs.has_job, self._blocking, name):
                 idle[name] = await asyncio.to_thread(jobs.has_job, self._blocking, name, suspects=True)

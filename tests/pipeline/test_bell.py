@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 
 from receiver import settings
 from receiver.pipeline import bell, dispatcher, keys, rollcall, routes
+from receiver.pipeline.connection import connect
 from receiver.pipeline.lanes import Lane
 from receiver.pipeline.runtime import Runtime
 from tests.pipeline.lingering import LANE, NAME, linger, until, watch
@@ -51,6 +52,65 @@ async def test_what_comes_while_a_drain_lingers_needs_no_job(road, seen, blockin
     drain._may_linger = False
     drain.wake()
     assert (await draining).state == "empty"
+
+
+class Forgetful:
+    """Stands between a client and Redis, and can forget a connection: only Redis is told."""
+
+    def __init__(self, path):
+        self._path = path
+        self._near, self._far, self._tasks = [], [], []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *error):
+        self._server.close()
+        for writer in (*self._near, *self._far):
+            writer.close()
+        await asyncio.gather(*self._tasks)
+
+    def forget_the_first(self):
+        """Pass nothing on any more of the first connection that was made."""
+        self._far[0].close()
+
+    async def _serve(self, reader, writer):
+        far_reader, far_writer = await asyncio.open_unix_connection(self._path)
+        self._near.append(writer)
+        self._far.append(far_writer)
+        self._tasks += [
+            asyncio.create_task(self._pass_on(reader, far_writer)),
+            asyncio.create_task(self._pass_on(far_reader, writer)),
+        ]
+
+    async def _pass_on(self, reader, writer):
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+
+
+async def test_a_connection_that_only_redis_has_lost_is_made_anew(client, redis_server, monkeypatch):
+    """After a silence Redis is asked whether it knows of it: otherwise nobody would hear anything again."""
+    monkeypatch.setattr(bell, "PATIENCE", 0.05)
+    monkeypatch.setattr(bell, "RETRY", 0.0)
+    heard = asyncio.Queue()
+    async with Forgetful(client.connection_pool.connection_kwargs["path"]) as between:
+        far = connect(between.url)
+        listener = bell.Listener(far, heard.put_nowait, "w")
+        listening = asyncio.create_task(listener.listen())
+        await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
+        await until(lambda: asyncio.sleep(0, listener.is_known), bool)
+        between.forget_the_first()
+        await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 0)
+        await until(lambda: client.pubsub_numsub(keys.BELL), lambda found: found[0][1] == 1)
+        await client.publish(keys.BELL, LANE)
+        assert await asyncio.wait_for(heard.get(), 10) == {LANE}
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        await far.aclose()
 
 
 async def test_a_lane_that_nobody_comes_for_gets_a_job(road, seen, blocking, listener):
