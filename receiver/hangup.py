@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _HANGUP = {signal.SIGHUP}
-_noted = threading.Event()  # of the process, as its signals are
+_noted: list[int] = []  # of the process, as its signals are; a handler must take no lock
 
 
 @contextmanager
@@ -34,9 +34,12 @@ def held() -> Iterator[None]:
 
 def came() -> bool:
     """Tell whether the signal was held back; forget it."""
-    noted = _noted.is_set()
+    noted = bool(_noted)
     _noted.clear()
-    return signal.sigtimedwait(_HANGUP, 0) is not None or noted
+    if signal.SIGHUP in signal.sigpending():
+        signal.sigwait(_HANGUP)
+        return True
+    return noted
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def answered(answer: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     handler = signal.getsignal(signal.SIGHUP)
     loop.add_signal_handler(signal.SIGHUP, answer)
-    if _noted.is_set():
+    if _noted:
         _noted.clear()
         loop.call_soon(answer)
     blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANGUP)
@@ -64,4 +67,4 @@ def answered(answer: Callable[[], None]) -> Iterator[None]:
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    _noted.set()
+    _noted.append(number)

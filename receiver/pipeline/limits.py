@@ -92,6 +92,8 @@ class Limited:
             self._task.add_done_callback(self._tell)  # it may be cancelled before it has begun
             self._task.cancel()
             self._timer = asyncio.get_running_loop().call_later(ENDS_WITHIN, self._tell)
+        else:
+            self._tell()  # somebody has cancelled it before it began
 
     def _tell(self, *_: object) -> None:
         if not self._ended.done():

@@ -21,3 +21,18 @@ async def test_time_is_over_before_the_work_begins(monkeypatch):
     async with asyncio.timeout(10):
         await limited.end()
     assert (limited.expired, limited.runs, begun) == (True, False, [])
+
+
+async def test_somebody_else_cancels_the_work_before_it_begins():
+    """Its time is over then all the same, and nobody waits for it."""
+
+    async def work():
+        pass
+
+    before = asyncio.all_tasks()
+    limited = Limited(work, 0.05)
+    [task] = asyncio.all_tasks() - before
+    task.cancel()
+    async with asyncio.timeout(10):
+        await limited.end()
+    assert not limited.runs
