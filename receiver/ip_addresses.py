@@ -31,19 +31,21 @@ def _read(text: str) -> Address | None:
     return found
 
 
-@lru_cache(maxsize=1024)
 def network(text: str) -> str:
     """Return the network of an address: the /24 of an IPv4 one, the /48 of an IPv6 one."""
     found = address(text)
-    if found is None:
-        return "unknown"
+    return "unknown" if found is None else _network(found)
+
+
+@lru_cache(maxsize=1024)
+def _network(found: Address) -> str:
     return str(ip_network((found, _NETWORK[found.version]), strict=False))
 
 
 def neighbourhood(text: str) -> str:
-    """Return the network of which each customer of a provider has one: of IPv4 that is the address itself.
+    """Return the network of which each customer of a provider has one.
 
-    "" if it is no address.
+    Of IPv6 the /64, of IPv4 the /32, which is the address alone; "" if it is no address.
     """
     found = address(text)
     if found is None:
