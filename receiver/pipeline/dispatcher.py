@@ -31,7 +31,7 @@ from receiver.pipeline.housekeeping import Housekeeper
 from receiver.pipeline.lanes import LINGERING_MS
 from receiver.pipeline.marks import Mark
 from receiver.pipeline.reaper import Reaper
-from receiver.pipeline.routes import Route, RoutingTable, lane_of
+from receiver.pipeline.routes import RoutingTable, lane_of, readable
 from receiver.seldom import Seldom
 
 LEASE_MS = 5_000
@@ -50,15 +50,8 @@ _REPLAY = keys.REPLAY.encode()
 _log = structlog.get_logger("receiver.dispatcher")
 
 
-def _readable(published: dict[bytes, bytes]) -> list[Route]:
-    """Return the routes that this version understands: a newer one may have published others."""
-    routes = []
-    for handler, stored in published.items():
-        try:
-            routes.append(Route.from_json(stored))
-        except (KeyError, TypeError, ValueError):
-            _log.exception("a route can't be read; its handler gets no events", handler=handler.decode())
-    return routes
+def _passed_over(handler: str, error: ValueError) -> None:
+    _log.error("a route can't be read; its handler gets no events", handler=handler, exc_info=error)
 
 
 def _token_of(pid: int) -> str:
@@ -194,7 +187,7 @@ class Dispatcher:
         published: dict[bytes, bytes] = await self._client.hgetall(keys.ROUTES)
         if published != self._published:
             self._published = published
-            self._table = RoutingTable(_readable(published))
+            self._table = RoutingTable(readable(published, _passed_over))
             self._untold = self._table.to_json()
             _log.info("routes", handlers=[route.handler for route in self._table.routes])
 

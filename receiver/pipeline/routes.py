@@ -7,7 +7,8 @@ and a handler that has vanished from the code keeps getting its deliveries until
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,14 +52,25 @@ class Route:
 
     @classmethod
     def from_json(cls, stored: bytes) -> Route:
-        """Read a published route."""
+        """Read a published route.
+
+        Raises:
+            ValueError: this version doesn't understand it.
+        """
         return cls.from_values(orjson.loads(stored))
 
     @classmethod
-    def from_values(cls, values: dict[str, Any]) -> Route:
-        """Make a route of the parsed JSON of one."""
-        wanted = {name: tuple(value) for name, value in values["filter"].items()}
-        return cls(values["handler"], Filter(**wanted))
+    def from_values(cls, values: Any) -> Route:
+        """Make a route of the parsed JSON of one.
+
+        Raises:
+            ValueError: this version doesn't understand it.
+        """
+        try:
+            wanted = {name: tuple(value) for name, value in values["filter"].items()}
+            return cls(values["handler"], Filter(**wanted))
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError(f"no route that this version understands: {error!r}") from error
 
 
 class RoutingTable:
@@ -74,8 +86,12 @@ class RoutingTable:
 
     @classmethod
     def from_json(cls, stored: bytes) -> RoutingTable:
-        """Read kept routes."""
-        return cls(map(Route.from_values, orjson.loads(stored)))
+        """Read kept routes; those that this version doesn't understand are left out."""
+        routes = []
+        for values in orjson.loads(stored):
+            with suppress(ValueError):
+                routes.append(Route.from_values(values))
+        return cls(routes)
 
     def find(self, category: str, body: bytes | None, only: Collection[str] | None = None) -> list[Route]:
         """Return the routes that want an event of `category` with this body; of a replay, those of `only`.
@@ -110,9 +126,26 @@ def publish(client: redis.Redis, handlers: Iterable[Handler]) -> None:
 
 
 def published(client: redis.Redis) -> list[Route]:
-    """Return the routes of all handlers that were ever loaded, by name."""
+    """Return the routes of all handlers that were ever loaded, by name, as `readable` does."""
     stored: dict[Any, Any] = client.hgetall(keys.ROUTES)
-    return sorted(map(Route.from_json, stored.values()), key=lambda route: route.handler)
+    return sorted(readable(stored), key=lambda route: route.handler)
+
+
+def readable(
+    stored: Mapping[bytes, bytes], passed_over: Callable[[str, ValueError], object] | None = None
+) -> list[Route]:
+    """Return the published routes that this version understands: a newer one may have published others.
+
+    Of each of those `passed_over` is told, with the handler's name.
+    """
+    found = []
+    for handler, one in stored.items():
+        try:
+            found.append(Route.from_json(one))
+        except ValueError as error:
+            if passed_over is not None:
+                passed_over(handler.decode(), error)
+    return found
 
 
 def lane_of(handler: str, conversation: str) -> str:

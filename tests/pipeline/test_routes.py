@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.pipeline.routes import SHARDS, Route, RoutingTable, handler_of, lane_of, queue_of
+from receiver.pipeline import keys
+from receiver.pipeline.routes import (
+    SHARDS,
+    Route,
+    RoutingTable,
+    handler_of,
+    lane_of,
+    published,
+    queue_of,
+    readable,
+)
 from receiver.plugins import Filter
 
 BODY = {
@@ -16,6 +26,9 @@ BODY = {
     "sender": {"user_id": "ada"},
     "bot": {"bot_userid": "helper"},
 }
+
+
+NEWER = b'{"handler": "newer", "filter": {"categories": ["*"], "moon": ["full"]}}'
 
 
 def finds(wanted, category="group_channel:message_send", body=BODY):
@@ -90,3 +103,26 @@ def test_a_conversation_always_has_the_same_lane(conversation, handler):
 def test_each_handler_has_its_own_queue():
     """The RQ queue is named after the handler, so that `rq worker` can be told which to run."""
     assert queue_of("p.h") == "receiver.p.h"
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *(NEWER, b'{"handler": "newer", "filter": ["*"]}', b'{"handler": "newer", "filter": {"types": 1}}'),
+        *(b'{"handler": "newer"}', b'["newer"]', b"newer"),
+    ],
+)
+def test_what_this_version_does_not_understand(stored, blocking):
+    """A route that a newer version has published is passed over, and who asks is told which, and why."""
+    route = Route("h", Filter(("*",)))
+    told = {}
+    assert readable({b"newer": stored, b"h": route.to_json()}, told.__setitem__) == [route]
+    assert list(told) == ["newer"]
+    blocking.hset(keys.ROUTES, mapping={"newer": stored, "h": route.to_json()})
+    assert published(blocking) == [route]
+
+
+def test_kept_routes_of_a_newer_version():
+    """Beside the events, too: an older version still tells which of its handlers got them."""
+    route = Route("h", Filter(("*",)))
+    assert RoutingTable.from_json(b"[%b,%b]" % (NEWER, route.to_json())).routes == (route,)
