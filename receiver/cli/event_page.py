@@ -11,7 +11,7 @@ from rich.text import Text
 
 from receiver.cipher import sealed_with
 from receiver.cli import rows, unwanted
-from receiver.cli.output import OUT, iso_time, show_time
+from receiver.cli.output import OUT, harmless, iso_time, show_time
 from receiver.events.envelope import BATCH, Envelope
 from receiver.events.masked import masked_body
 from receiver.pipeline.deliveries import Delivery, History
@@ -34,18 +34,18 @@ def print_event(
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("Id", envelope.id)
-    table.add_row("Category", Text(envelope.category))
+    table.add_row("Category", _shown(envelope.category))
     if envelope.source == BATCH:
-        table.add_row("Key", Text(envelope.conversation))
+        table.add_row("Key", _shown(envelope.conversation))
         table.add_row("Closed", show_time(envelope.received))
         table.add_row("Gathered", "\n".join(gathered) or "nothing that is still there")
     else:
-        table.add_row("Conversation", Text(envelope.conversation))
+        table.add_row("Conversation", _shown(envelope.conversation))
         if envelope.replay_of is None:
-            table.add_row("Identity", Text(envelope.identity or "none: its body carries none"))
+            table.add_row("Identity", _shown(envelope.identity or "none: its body carries none"))
         table.add_row("Received", f"{show_time(envelope.received)} by {envelope.source}")
     if envelope.replay_of is not None:
-        table.add_row("Replay of", Text(envelope.replay_of))
+        table.add_row("Replay of", _shown(envelope.replay_of))
     if history.cancelled:
         table.add_row("Cancelled", "what came before the event that cancelled it is left out")
     if history.repeats:
@@ -57,7 +57,7 @@ def print_event(
         unwanted.print_unwanted(nobody, envelope)
     OUT.print("\nBody", style="bold")
     if why := unreadable(envelope):
-        OUT.print(Text(why))
+        OUT.print(_shown(why))
         return
     OUT.print(JSON.from_data(masked_body(envelope.body), ensure_ascii=True))
 
@@ -67,7 +67,7 @@ def print_line(envelope: Envelope, history: History, *, dispatched: bool = False
     line = Text.assemble(
         (show_time(envelope.received), "dim"), "  ", envelope.id, "  ", (envelope.category, "bold"), "  "
     )
-    line.append(envelope.conversation)
+    line.append(harmless(envelope.conversation))
     if envelope.replay_of is not None:
         line.append(f"  replay of {envelope.replay_of}", "dim")
     if history.repeats:
@@ -119,6 +119,11 @@ def _print_delivery(delivery: Delivery) -> None:
     for attempt in delivery.attempts:
         took = f" after {attempt.took:g} ms" if attempt.took is not None else ""
         said = f": {clean(attempt.error)}" if attempt.error else ""
-        OUT.print(Text(f"  {attempt.number}. {show_time(attempt.ended)}  {attempt.outcome}{took}{said}"))
+        OUT.print(_shown(f"  {attempt.number}. {show_time(attempt.ended)}  {attempt.outcome}{took}{said}"))
         if attempt.traceback:
-            OUT.print(Text(clean(attempt.traceback), style="dim"))
+            OUT.print(_shown(clean(attempt.traceback), "dim"))
+
+
+def _shown(text: str, style: str = "") -> Text:
+    """Return a text that anybody may have written, as it may be printed."""
+    return Text(harmless(text), style)

@@ -146,9 +146,10 @@ async def _find(
             "Finished events are kept for RECEIVER_RETENTION."
         )
     entry, envelope = found
+    dispatched = await Inbox(client).is_dispatched(entry)
     [history] = await histories.load(client, [entry])
     gathered = await batches.ids(client, envelope) if envelope.source == BATCH else []
-    why = await unwanted.look(client, entry, envelope, history)
+    why = await unwanted.look(client, entry, envelope, history, dispatched=dispatched)
     return envelope, history, gathered, why
 
 

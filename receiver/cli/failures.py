@@ -11,7 +11,6 @@ import os
 import re
 import sysconfig
 import time
-import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import redis
 from rich.text import Text
 
 import receiver
-from receiver.cli.output import OUT
+from receiver.cli.output import OUT, harmless
 from receiver.pipeline import histories
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import Attempt, Delivery, History
@@ -37,8 +36,6 @@ AROUND = 2
 
 _FRAME = re.compile(r'^[ |+-]*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _OURS = Path(receiver.__file__).parent
-_UNSHOWN = frozenset(("Cc", "Cf", "Cs"))
-"""Categories of characters that a terminal obeys, or doesn't show: control, format, half surrogates."""
 _ELSEWHERE = tuple({os.path.realpath(path) for path in sysconfig.get_paths().values()})
 
 
@@ -136,19 +133,6 @@ def _source(frame: Frame) -> Text:
         text.append(f"{'>' if is_it else ' '} {number:>4} | ", "red" if is_it else "dim")
         text.append(harmless(f"{lines[number - 1].rstrip()}\n"), "bold" if is_it else "")
     return text
-
-
-def harmless(text: str) -> str:
-    """Return a text without what steers a terminal: an error may quote what anybody wrote."""
-    return "".join(one if one in "\n\t" or _is_shown(one) else _escaped(one) for one in text)
-
-
-def _is_shown(character: str) -> bool:
-    return unicodedata.category(character) not in _UNSHOWN
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def _near(file: str) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 from receiver import plugin_settings
 from receiver.bots import Bot
 from receiver.calls import place
-from receiver.cli.output import OUT, iso_time, show_time
+from receiver.cli.output import OUT, harmless, iso_time, show_time
 from receiver.cli.rows import print_rows
 from receiver.events.batches import COLLECTED
 from receiver.pipeline import forgetting, histories, keys
@@ -242,7 +242,8 @@ def _add_seen(rows: Table, name: str, wanted: Filter | None, seen: Mapping[str, 
     rows.add_row("Waiting", f"{found.left.waiting}{running}")
     for one in found.failures:
         said = f"{one.outcome}: {clean(one.error)}" if one.error else one.outcome
-        rows.add_row("Failed", Text(f"{show_time(one.ended)}  {one.event}  attempt {one.attempt} {said}"))
+        told = f"{show_time(one.ended)}  {one.event}  attempt {one.attempt} {said}"
+        rows.add_row("Failed", Text(harmless(told)))
 
 
 def _grid() -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from receiver.redaction import masked
 
 WIDE = 10_000
 """Columns of what is no terminal: nothing that goes to a file or a pipe is wrapped, or cut."""
+_UNSHOWN = frozenset(("Cc", "Cf", "Cs"))
+"""Categories of characters that a terminal obeys, or doesn't show: control, format, half surrogates."""
 
 
 class Output(Console):
@@ -49,6 +52,21 @@ def print_json(data: Any, *, lines: bool = False) -> None:
 
 def _plain(one: Any) -> Any:
     return redaction.clean_values(asdict(one))
+
+
+def harmless(text: str) -> str:
+    """Return a text without what steers a terminal: ids and errors may hold what anybody wrote."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if one in "\n\t" or _is_shown(one) else _escaped(one) for one in text)
+
+
+def _is_shown(character: str) -> bool:
+    return unicodedata.category(character) not in _UNSHOWN
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def show_time(milliseconds: int) -> str:

@@ -15,7 +15,8 @@ from rich.progress import Progress
 from rich.text import Text
 
 from receiver.cli import ages, backfill, beside
-from receiver.cli.output import ERR, OUT, print_json, show_time, with_both
+from receiver.cli.output import ERR, OUT, harmless, print_json, show_time, with_both
+from receiver.cli.rows import print_line
 from receiver.errors import NotStored, ReceiverError
 from receiver.events.envelope import Envelope
 from receiver.intake import new_id
@@ -218,10 +219,10 @@ def _print(envelope: Envelope, new: str | None, handlers: tuple[str, ...] | None
     line = Text.assemble(
         (show_time(envelope.received), "dim"), "  ", envelope.id, "  ", (envelope.category, "bold"), "  "
     )
-    line.append(envelope.conversation)
+    line.append(harmless(envelope.conversation))
     if handlers is not None:
         line.append(f"  → {', '.join(handlers)}", "cyan")
-    OUT.print(line, soft_wrap=True)
+    print_line(line)
 
 
 def _ask(question: str, *, yes: bool) -> None:

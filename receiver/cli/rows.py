@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from receiver.cli.output import OUT
+from receiver.cli.output import OUT, harmless
 
 GAP = 2
 NARROW = 30
@@ -47,15 +47,14 @@ def print_rows(headings: Sequence[str], rows: Iterable[Row], *, first: int = 1) 
 
 def print_line(line: Text) -> None:
     """Print a line; what of it doesn't fit stands below, indented."""
+    line = _cell(line)
     if line.cell_len <= OUT.width:
         _print(line)
         return
     first, *_ = _wrapped(line, OUT.width)
     _print(first)
     rest = line[len(first) :]
-    rest = rest[len(rest.plain) - len(rest.plain.lstrip()) :]
-    for piece in _wrapped(rest, OUT.width - INDENT):
-        _print(Text.assemble(" " * INDENT, piece))
+    _print_indented(rest[len(rest.plain) - len(rest.plain.lstrip()) :])
 
 
 def _print_below(headings: Sequence[str], row: list[Text], first: int) -> None:
@@ -64,7 +63,11 @@ def _print_below(headings: Sequence[str], row: list[Text], first: int) -> None:
     for heading, cell in zip(headings[first:], row[first:], strict=True):
         if cell:
             rest.append(" " * GAP if rest else "").append(f"{heading}: ", "dim").append(cell)
-    for piece in _wrapped(rest, OUT.width - INDENT):
+    _print_indented(rest)
+
+
+def _print_indented(text: Text) -> None:
+    for piece in _wrapped(text, OUT.width - INDENT) if text else ():
         _print(Text.assemble(" " * INDENT, piece))
 
 
@@ -85,8 +88,22 @@ def _wrapped(text: Text, width: int) -> Sequence[Text]:
 
 
 def _cell(one: str | Text) -> Text:
-    text = one if isinstance(one, Text) else Text(one)
+    """Return a text as one line, and so that nothing of it steers the terminal."""
+    text = _harmless(one) if isinstance(one, Text) else Text(harmless(one))
     return Text(" ").join(text.split("\n", allow_blank=False)) if "\n" in text.plain else text
+
+
+def _harmless(text: Text) -> Text:
+    """Return a text as `harmless` does, with its styles."""
+    if harmless(text.plain) == text.plain:
+        return text
+    edges = sorted({edge for span in text.spans for edge in (span.start, span.end)})
+    pieces = []
+    for part in text.divide(edges):  # each in one style
+        pieces.append(piece := Text(harmless(part.plain), part.style))
+        for span in part.spans:
+            piece.stylize(span.style)
+    return Text().join(pieces)
 
 
 def _print(line: Text) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 
 from receiver.cipher import is_sealed
-from receiver.cli.failures import harmless
 from receiver.cli.handler_page import wants
-from receiver.cli.output import OUT
+from receiver.cli.output import OUT, harmless
 from receiver.cli.rows import print_rows
 from receiver.events.batches import COLLECTED
 from receiver.events.envelope import BATCH, Envelope
@@ -19,8 +18,8 @@ from receiver.events.parsing import parse
 from receiver.pipeline import keys
 from receiver.pipeline.connection import Client
 from receiver.pipeline.deliveries import History
-from receiver.pipeline.inbox import Inbox
-from receiver.pipeline.routes import Route, RoutingTable
+from receiver.pipeline.marks import Mark
+from receiver.pipeline.routes import Route, RoutingTable, readable
 from receiver.plugins import covers
 
 LONGEST = 60
@@ -42,27 +41,40 @@ class Unwanted:
     """Why an event has no deliveries.
 
     `dispatched`: it went by the handlers in `near`. `now` are handlers that ask for such events today.
+    `only`: it is a replay for these handlers, and no others count; None where all do.
     """
 
     dispatched: bool
     near: tuple[Near, ...] = ()
     now: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
 
 
-async def look(client: Client, entry: str, envelope: Envelope, history: History) -> Unwanted | None:
-    """Return why the event at `entry` has no deliveries; None where it has, or where that is said already."""
+async def look(
+    client: Client, entry: str, envelope: Envelope, history: History, *, dispatched: bool
+) -> Unwanted | None:
+    """Return why the event at `entry` has no deliveries; None where it has, or where that is said already.
+
+    `dispatched` is whether it was, before its history was loaded: asked later, it may be, and have deliveries
+    that its history doesn't show.
+    """
     if history.deliveries or history.repeats or envelope.source == BATCH:
         return None
-    if not await Inbox(client).is_dispatched(entry):
+    if not dispatched:
         return Unwanted(dispatched=False)
     found = await client.xrevrange(keys.ROUTINGS, entry, count=1)
     then = RoutingTable.from_json(found[0][1][b"routes"]).routes if found else ()
-    today = map(Route.from_json, (await client.hgetall(keys.ROUTES)).values())
+    today = readable(await client.hgetall(keys.ROUTES))
+    only = None if envelope.replay_of is None else await _chosen(client, entry)
     body = None if is_sealed(envelope.body) else envelope.body
     data = None if body is None else parse(body)
-    near = [Near(route, _instead(route, envelope.category, data)) for route in then if _takes_events(route)]
-    now = [] if body is None else RoutingTable(today).find(envelope.category, body)
-    return Unwanted(True, tuple(near), tuple(route.handler for route in now))
+    near = [
+        Near(route, _instead(route, envelope.category, data))
+        for route in then
+        if (_takes_events(route) if only is None else route.handler in only)
+    ]
+    now = [] if body is None else RoutingTable(today).find(envelope.category, body, only)
+    return Unwanted(True, tuple(near), tuple(route.handler for route in now), only)
 
 
 def describe(found: Unwanted) -> dict[str, Any]:
@@ -74,6 +86,7 @@ def describe(found: Unwanted) -> dict[str, Any]:
             for one in found.near
         ],
         "wanted_now_by": list(found.now),
+        "replayed_for": found.only,
     }
 
 
@@ -83,18 +96,30 @@ def print_unwanted(found: Unwanted, envelope: Envelope) -> None:
         OUT.print("\nNo handler has it yet: it waits for a `receiver work` that loads handlers.")
         return
     OUT.print("\nNo handler wanted it.", style="bold")
+    if found.only is not None:
+        there = " only" if found.near else ", which had no route"
+        OUT.print(f"It was replayed for {_listed(found.only)}{there}.", markup=False, soft_wrap=True)
     if found.near:
         rows = [(one.route.handler, wants(one.route.filter), one.instead) for one in found.near]
         print_rows(("Handler", "Wants", "But here"), rows)
     if found.now:
+        again = f"receiver replay {envelope.id}"
+        if found.only is not None:
+            again = _listed([f"{again} --handler {name}" for name in found.now])
         OUT.print(
-            f"By now it is wanted by {', '.join(found.now)}. "
-            f"To give it to them: receiver replay {envelope.id}",
+            f"By now it is wanted by {_listed(found.now)}. To give it to them: {again}",
             markup=False,
             soft_wrap=True,
         )
-        return
-    OUT.print(f"It would be wanted by one with {_asking(envelope)}", markup=False, soft_wrap=True)
+    elif found.only is None:
+        OUT.print(f"It would be wanted by one with {_asking(envelope)}", markup=False, soft_wrap=True)
+
+
+async def _chosen(client: Client, entry: str) -> tuple[str, ...] | None:
+    """Return the handlers that a replay is for; None where it is for all."""
+    stored = await client.xrange(keys.INBOX, entry, entry)
+    mark = stored[0][1].get(keys.REPLAY.encode()) if stored else None
+    return Mark.from_json(mark).handlers if mark else None
 
 
 def _takes_events(route: Route) -> bool:
@@ -117,6 +142,10 @@ def _instead(route: Route, category: str, data: Mapping[str, Any] | None) -> str
         if values and value not in values:
             return f"{label} {_shown(value)}"
     return "nothing that differs"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return harmless(", ".join(texts))
 
 
 def _inner(data: Mapping[str, Any], outer: str, name: str) -> Any:

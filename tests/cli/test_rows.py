@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
 from receiver import samples
+from receiver.cli import rows
 from receiver.cli.rows import print_line, print_rows
 
 HEADINGS = ("Name", "Number", "What it is")
@@ -87,6 +90,38 @@ def test_a_line(terminal, columns, lines):
     shown = terminal(columns)
     print_line(Text.assemble(("one", "bold"), " two three  four", (" five six", "dim"), "  seven"))
     assert shown.getvalue().splitlines() == lines
+
+
+@pytest.mark.parametrize("line", ["x" * 30 + " " * 20, "x" * 60])
+def test_nothing_is_left_over(terminal, line):
+    """Where only spaces are left of a line, or nothing, there is no other one."""
+    shown = terminal(40)
+    print_line(Text(line))
+    assert shown.getvalue().splitlines() == [line.rstrip()]
+
+
+def test_nothing_below(terminal):
+    """A row that has but its first column is one line."""
+    shown = terminal(20)
+    print_rows(("A", "B"), [("one", ""), ("two", "b" * 30)])
+    assert shown.getvalue().splitlines() == ["one", "two", "    B:", f"    {'b' * 30}"]
+
+
+def test_nothing_steers_the_terminal(capsys):
+    """What may be anybody's text can't move the cursor, nor begin a line, in whatever style it is."""
+    steers = "bob\x1b[2J\u202e\nfake"
+    seen = r"bob\x1b[2J\u202e fake"
+    print_rows(("A", "B"), [(steers, Text(steers))])
+    print_line(Text.assemble("of ", (steers, "bold")))
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{seen}  {seen}", f"of {seen}"]
+
+
+def test_styles_stay(monkeypatch):
+    """What is made harmless keeps its styles, each where it was."""
+    shown = io.StringIO()
+    monkeypatch.setattr(rows, "OUT", Console(file=shown, force_terminal=True, color_system="standard"))
+    print_line(Text.assemble(("a\x1bb", "bold"), "c"))
+    assert shown.getvalue() == "\x1b[1ma\\x1bb\x1b[0mc\n"
 
 
 def test_wide_characters(terminal):

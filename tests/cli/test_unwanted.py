@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 
+import orjson
 import pytest
 
 from receiver.cipher import Keyring
-from receiver.pipeline import routes
+from receiver.cli import events
+from receiver.cli.unwanted import Unwanted
+from receiver.intake import new_id
+from receiver.pipeline import histories, keys, routes
 from receiver.pipeline.connection import connect
+from receiver.pipeline.feeder import Feeder
+from receiver.pipeline.replay import Chosen
 from tests.pipeline.conftest import CATEGORY, Road
 
 
@@ -97,6 +103,69 @@ async def test_not_yet_dispatched(road, show):
     event_id = await road.append()
     assert "No handler has it yet" in await show(event_id)
     assert json.loads(await show(event_id, "--json"))["unwanted"]["dispatched"] is False
+
+
+async def test_dispatched_meanwhile(road, monkeypatch):
+    """What is dispatched while it is looked up isn't called unwanted: it may have deliveries by now."""
+    event_id = await road.append(type="FILE")
+    load = histories.load
+
+    async def loaded(client, entries):
+        found = await load(client, entries)
+        await road.dispatch()
+        return found
+
+    monkeypatch.setattr(histories, "load", loaded)
+    *_, why = await events._find(road.client, event_id)
+    assert why == Unwanted(dispatched=False)
+    assert (await road.delivery(event_id)).status == "waiting"
+
+
+async def test_a_newer_version(road, show):
+    """Routes that this version doesn't understand are left out, of those of then, and of those of now."""
+    event_id = await road.append(type="MESG")
+    await road.dispatch()
+    newer = {"handler": "test.newer", "filter": {"categories": ["*"], "moon": ["full"]}}
+    [(entry, kept)] = await road.client.xrange(keys.ROUTINGS)
+    kept = orjson.dumps([newer, *orjson.loads(kept[b"routes"])])
+    await road.client.delete(keys.ROUTINGS)
+    await road.client.xadd(keys.ROUTINGS, {"routes": kept}, entry)
+    await road.client.hset(keys.ROUTES, "test.newer", orjson.dumps(newer))
+    why = why_of(await show(event_id))
+    assert "test.files" in why
+    assert "test.newer" not in why
+
+
+async def replay(road, event_id, *handlers):
+    """Replay an event for these handlers; return its new id."""
+    _, envelope = await road.inbox.find(event_id)
+    again, mark = Chosen(envelope, handlers, only=True).renewed(new_id(1))
+    await Feeder(road.client, limit=100).append([again], [mark])
+    await road.dispatch()
+    return again.id
+
+
+async def test_a_replay_for_one(road, show):
+    """Of a replay that was for one handler, no other is named: none of them was asked."""
+    event_id = await replay(road, await road.append(type="MESG"), "test.files")
+    why = why_of(await show(event_id))
+    assert why.startswith("No handler wanted it.\nIt was replayed for test.files only.\n")
+    assert "test.adas" not in why
+    assert "It would be wanted" not in why
+    told = json.loads(await show(event_id, "--json"))["unwanted"]
+    assert [one["name"] for one in told["handlers"]] == told["replayed_for"] == ["test.files"]
+
+
+async def test_a_replay_for_one_that_is_gone(road, show):
+    """Where there was no such handler, it says so, though others want such events; else how to go on."""
+    road.handlers.on("*", name="all")(lambda event, context: None)
+    event_id = await replay(road, await road.append(), "test.gone")
+    why = why_of(await show(event_id))
+    assert why == "No handler wanted it.\nIt was replayed for test.gone, which had no route.\n"
+    road.handlers.on("*", name="gone")(lambda event, context: None)
+    routes.publish(road.blocking, road.handlers)
+    again = f"wanted by test.gone. To give it to them: receiver replay {event_id} --handler test.gone\n"
+    assert again in await show(event_id)
 
 
 async def test_in_the_list(road, run):
