@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Coroutine, Iterator
@@ -20,10 +21,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from receiver import settings
-from receiver.cli import load, sender
+from receiver.cli import load, sender, sending
 from receiver.cli.bench_stack import BenchStack
-from receiver.cli.output import ERR, OUT, print_json
-from receiver.cli.sending import LOOPBACK, SENDBIRD_WAITS, Answer
+from receiver.cli.output import ERR, OUT, harmless, print_json
+from receiver.cli.sending import SENDBIRD_WAITS, Answer
 from receiver.errors import ReceiverError
 from receiver.sendbird import wire
 
@@ -35,6 +36,7 @@ TEXT = "How fast is it, and how fast could it be? " * 15
 CHANNELS = 500
 IDLE_RATE = 5.0
 HINTS = {
+    **{code: sending.HINTS[code] for code in ("not_stored", "not_allowed")},
     "bad_signature": "The token is not one of that receiver's: pass its SENDBIRD_API_TOKEN as --token.",
     "unknown_path": "Leave the path out of --url, and the right one is used.",
 }
@@ -149,9 +151,10 @@ def _measure_other(place: Place, seconds: float, connections: int) -> dict[str, 
             _try(place, first)
             sent = _send(place, seconds, connections, first=first + 1)
             idle = _idle(place, seconds, first + 1 + len(sent.latencies))
-        except (OSError, TimeoutError, httpx.TransportError) as error:
+        except (OSError, TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+            why = str(error) or type(error).__name__
             raise ReceiverError(
-                f"could not send to {place.target.host}:{place.target.port}: {error}. "
+                f"could not send to {place.target.host}:{place.target.port}: {why}. "
                 "Is the receiver running there?"
             ) from error
     return {**_figures(sent, idle, seconds, connections), "handled_per_second": None, "idle_handler_ms": None}
@@ -160,18 +163,25 @@ def _measure_other(place: Place, seconds: float, connections: int) -> dict[str, 
 def _try(place: Place, number: int) -> None:
     """Send one webhook, and see what the receiver says of it: of thousands, only their statuses are kept.
 
+    It goes the road of the load: through no proxy, and by the certificates that this machine trusts.
+
     Raises:
-        ReceiverError: it was refused.
+        ReceiverError: it was refused, or what answered is no receiver.
     """
-    body = _body(place.category, number)
-    local = place.target.host in LOOPBACK  # a proxy that the environment names is not meant for it
-    with httpx.Client(timeout=SENDBIRD_WAITS, trust_env=not local) as client:
+    body, trusted = _body(place.category, number), ssl.create_default_context()
+    with httpx.Client(timeout=SENDBIRD_WAITS, trust_env=False, verify=trusted) as client:
         response = client.post(place.url, content=body, headers=wire.headers(body, place.token))
     answer = Answer.of(response)
-    if not answer.accepted:
-        hint = HINTS.get(answer.code) or answer.hint or "Is it a receiver? See its log."
+    if answer.status != 200:
+        hint = HINTS.get(answer.code, "Is it a receiver? See its log.")
         raise ReceiverError(
-            f"the first webhook was refused, and no more were sent: expected 200, got {answer}.\n{hint}"
+            "the first webhook was refused, and no more were sent: expected 200, got "
+            f"{harmless(str(answer))}.\n{hint}"
+        )
+    if not (isinstance(answer.answer, dict) and answer.answer.get("accepted") is True):
+        raise ReceiverError(
+            "the first webhook was answered by something else than a receiver, and no more were sent: "
+            f'expected {{"accepted": true, ...}}, got {harmless(str(answer))}.'
         )
 
 

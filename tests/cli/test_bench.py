@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import psutil
 import pytest
+import trustme
 
 from receiver.cli.bench_stack import BenchStack
 from receiver.errors import ReceiverError
@@ -22,6 +26,39 @@ def refused(served):
     """Return how many webhooks a receiver has refused for their signature."""
     found = read_metrics(httpx.get(f"{served.url}/metrics", trust_env=False).content)
     return found.get(("receiver_requests_total", "bad_signature", "/sendbird/webhook"), 0)
+
+
+class Stranger(ThreadingHTTPServer):
+    """A server that is no receiver. It isn't at one of the addresses that proxies are never used for."""
+
+    answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+
+    def __init__(self):
+        super().__init__(("127.0.0.2", 0), Visit)
+        self.url = f"http://127.0.0.2:{self.server_port}"
+        self.got = []
+
+    def handle_error(self, request, client_address):
+        pass  # who doesn't trust it hangs up
+
+
+class Visit(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.server.got.append(self.rfile.read(int(self.headers["content-length"])))
+        self.wfile.write(self.server.answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def stranger():
+    with Stranger() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -134,6 +171,50 @@ class TestElsewhere:
         code, _, err = run("bench", "--url", url, "--yes", "--token", "x")
         assert code == 1
         assert "Is the receiver running" in err
+
+    @pytest.mark.parametrize(
+        ("answer", "says"),
+        [
+            (b"200 OK\r\ncontent-length: 2\r\n\r\nok", 'expected {"accepted": true, ...}, got 200 "ok"'),
+            (b"201 Created\r\ncontent-length: 2\r\n\r\n{}", "expected 200, got 201 {}.\nIs it a receiver?"),
+            (
+                b"200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc",
+                "could not send to 127.0.0.2",
+            ),
+            (b"200 OK\r\ncontent-length: 3\r\n\r\n\xc2\x9bJ", r'got 200 "\x9bJ"'),
+            (
+                b"401 No\r\ncontent-length: 20\r\n\r\n" + b'{"code": "unsigned"}',
+                'expected 200, got 401 {"code": "unsigned"}.\nIs it a receiver? See its log.',
+            ),
+        ],
+    )
+    def test_something_else(self, run, stranger, answer, says):
+        """What answers otherwise than a receiver does is none; what it says is shown, and steers nothing."""
+        stranger.answer = b"HTTP/1.1 " + answer
+        code, _, err = run("bench", "--url", stranger.url, "--yes", "--token", "x")
+        assert code == 1
+        assert says in err
+        assert len(stranger.got) == 1
+
+    def test_the_road_of_the_load(self, run, stranger, free_port, monkeypatch):
+        """The first webhook goes through no proxy, as the load does."""
+        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{free_port}")
+        code, _, err = run("bench", "--url", stranger.url, "--yes", "--token", "x")
+        assert code == 1
+        assert "expected 200, got 404" in err
+        assert len(stranger.got) == 1
+
+    def test_certificates(self, run, stranger, tmp_path, monkeypatch):
+        """What this machine trusts is trusted, for the first webhook as for the load; and nothing else."""
+        authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.2").configure_cert(context)
+        stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
+        arguments = ("bench", "--url", f"https://127.0.0.2:{stranger.server_port}", "--yes", "--token", "x")
+        assert "CERTIFICATE_VERIFY_FAILED" in run(*arguments)[2]
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert "expected 200, got 404" in run(*arguments)[2]
 
     def test_no_token(self, run):
         """Without any token it names the setting."""
