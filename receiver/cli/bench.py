@@ -151,7 +151,7 @@ def _measure_other(place: Place, seconds: float, connections: int) -> dict[str, 
             _try(place, first)
             sent = _send(place, seconds, connections, first=first + 1)
             idle = _idle(place, seconds, first + 1 + len(sent.latencies))
-        except (OSError, TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
+        except (OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
             why = str(error) or type(error).__name__
             raise ReceiverError(
                 f"could not send to {place.target.host}:{place.target.port}: {why}. "

@@ -22,7 +22,7 @@ from receiver.pipeline import forgetting, histories, keys
 from receiver.pipeline.connection import Client, connect
 from receiver.pipeline.forgetting import Left
 from receiver.pipeline.inbox import Inbox
-from receiver.pipeline.routes import Route, queue_of
+from receiver.pipeline.routes import Route, queue_of, readable
 from receiver.plugin_settings import Setting
 from receiver.plugins import Filter, Handler, Handlers, Hook
 from receiver.redaction import clean, masked
@@ -69,10 +69,11 @@ async def _look(redis_url: str, names: list[str]) -> dict[str, Seen]:
         seen = {}
         for name in names:
             stored = await client.hget(keys.ROUTES, name)
+            route = readable({name.encode(): stored}) if stored else []
             left = await forgetting.look(client, name)
             found = [failure for handler, failure in failures if handler == name]
             found.sort(key=lambda failure: failure.ended, reverse=True)
-            seen[name] = Seen(Route.from_json(stored) if stored else None, left, tuple(found[:FAILURES]))
+            seen[name] = Seen(route[0] if route else None, left, tuple(found[:FAILURES]))
         return seen
     finally:
         await client.aclose()

@@ -29,13 +29,13 @@ def refused(served):
 
 
 class Stranger(ThreadingHTTPServer):
-    """A server that is no receiver. It isn't at one of the addresses that proxies are never used for."""
+    """A server that is no receiver."""
 
     answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 
-    def __init__(self):
-        super().__init__(("127.0.0.2", 0), Visit)
-        self.url = f"http://127.0.0.2:{self.server_port}"
+    def __init__(self, host):
+        super().__init__((host, 0), Visit)
+        self.url = f"http://{host}:{self.server_port}"
         self.got = []
 
     def handle_error(self, request, client_address):
@@ -51,9 +51,10 @@ class Visit(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def stranger():
-    with Stranger() as server:
+@pytest.fixture(params=["127.0.0.1", "127.0.0.2"])
+def stranger(request):
+    """A stranger at an address that `receiver trigger` never uses a proxy for, and at another one."""
+    with Stranger(request.param) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -165,10 +166,12 @@ class TestElsewhere:
         assert "expected 200, got 404" in err
         assert "Leave the path out of --url" in err
 
-    def test_nobody_there(self, run, free_port):
-        """It says that nobody answers."""
-        url = f"http://127.0.0.1:{free_port}"
-        code, _, err = run("bench", "--url", url, "--yes", "--token", "x")
+    @pytest.mark.parametrize(
+        "url", ["http://127.0.0.1:{}", "http://here..invalid", "http://127.0.0.1:{}/\x01"]
+    )
+    def test_nobody_there(self, run, free_port, url):
+        """It says that nobody answers, or could."""
+        code, _, err = run("bench", "--url", url.format(free_port), "--yes", "--token", "x")
         assert code == 1
         assert "Is the receiver running" in err
 
@@ -179,7 +182,7 @@ class TestElsewhere:
             (b"201 Created\r\ncontent-length: 2\r\n\r\n{}", "expected 200, got 201 {}.\nIs it a receiver?"),
             (
                 b"200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc",
-                "could not send to 127.0.0.2",
+                "could not send to 127.0.0.",
             ),
             (b"200 OK\r\ncontent-length: 3\r\n\r\n\xc2\x9bJ", r'got 200 "\x9bJ"'),
             (
@@ -208,9 +211,10 @@ class TestElsewhere:
     def test_certificates(self, run, stranger, tmp_path, monkeypatch):
         """What this machine trusts is trusted, for the first webhook as for the load; and nothing else."""
         authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.2").configure_cert(context)
+        authority.issue_cert("127.0.0.1", "127.0.0.2").configure_cert(context)
         stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
-        arguments = ("bench", "--url", f"https://127.0.0.2:{stranger.server_port}", "--yes", "--token", "x")
+        url = stranger.url.replace("http:", "https:")
+        arguments = ("bench", "--url", url, "--yes", "--token", "x")
         assert "CERTIFICATE_VERIFY_FAILED" in run(*arguments)[2]
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))

@@ -355,3 +355,13 @@ def test_show_without_redis(run, monkeypatch, tmp_path):
     assert code == 0
     assert "does not answer" in out
     assert "hush" not in out
+
+
+@pytest.mark.parametrize("arguments", [(), ("show", "helper_bot"), ("show", "test.newer")])
+def test_routes_of_a_newer_version(environment, run, blocking, arguments):
+    """A route that this version doesn't understand is passed over, whether its handler is here or not."""
+    newer = b'{"handler": "%b", "filter": {"moon": ["full"]}}'
+    blocking.hset(keys.ROUTES, mapping={name: newer % name for name in (b"helper_bot", b"test.newer")})
+    code, out, _ = run("handlers", *arguments)
+    assert code == 0
+    assert (arguments or ["helper_bot"])[-1] in out
