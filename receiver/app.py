@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from receiver import garbage, hangup, logs, metrics, origins, setting_examples, settings
+from receiver import children, garbage, hangup, logs, metrics, origins, setting_examples, settings
 from receiver.connections import Connections
 from receiver.endpoint import Doorman, Endpoint, Front, Judge, refusal
 from receiver.errors import NotStored, SettingsError
@@ -191,6 +191,7 @@ def create(config: Settings | None = None) -> Front:
     """
     reads_settings = config is None
     if config is None:
+        children.die_with_spawner()
         config = settings.load()
         logs.guard()
         logs.configure(config.log_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -12,16 +13,16 @@ from contextlib import contextmanager
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def die_with_parent() -> Callable[[], None]:
+def die_with_parent(parent: int | None = None) -> Callable[[], None]:
     """Return what a new child has to call to get SIGTERM when its parent dies, however that happens.
 
-    It works on Linux, and does nothing elsewhere. The parent is the thread that starts the child. A child
-    whose parent has died already ends at once.
+    It works on Linux, and does nothing elsewhere. The parent is the thread that starts the child: this
+    process's, or that of the process `parent`. A child whose parent has died already ends at once.
     """
     if sys.platform != "linux":
         return lambda: None
     libc = ctypes.CDLL(None)  # looked up before the fork: a child must not take the loader's lock
-    parent = os.getpid()
+    parent = os.getpid() if parent is None else parent
 
     def ask() -> None:
         nonlocal parent
@@ -31,6 +32,13 @@ def die_with_parent() -> Callable[[], None]:
         parent = os.getpid()  # of what this child forks
 
     return ask
+
+
+def die_with_spawner() -> None:
+    """Get SIGTERM when the process dies whose `multiprocessing` has spawned this one, if one has."""
+    spawner = multiprocessing.parent_process()
+    if spawner is not None and spawner.pid is not None:
+        die_with_parent(spawner.pid)()
 
 
 @contextmanager

@@ -164,6 +164,13 @@ def test_rotation(redis_url, tmp_path, free_port, workers):
     assert [word for word in ("stays", "new,", "Traceback") if word in said] == []
 
 
+def test_no_process_outlives_the_first(redis_url, tmp_path, free_port):
+    """Killed, it leaves nobody behind who has the port, and whom no SIGHUP would reach."""
+    with serving(redis_url, tmp_path, free_port, workers=2, SENDBIRD_API_TOKEN="stays") as one:
+        one.process.kill()
+        wait_for(lambda: not is_up(free_port), what="the end of the others")
+
+
 def test_wrong_settings(redis_url, tmp_path, free_port):
     """Wrong settings, and those that would let nobody in, change nothing, and the log says what is wrong."""
     with serving(redis_url, tmp_path, free_port, SENDBIRD_API_TOKEN="stays") as one:
