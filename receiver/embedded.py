@@ -116,6 +116,11 @@ class EmbeddedRedis:
             self._process.wait(STARTS_WITHIN)
             self._process = None
 
+    def poll(self) -> int | None:
+        """Return its exit code, None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
     def kill(self) -> None:
         """End the server as a crash would."""
         assert self._process is not None

@@ -146,12 +146,13 @@ def dev(
         taken = {"--port": port, "--sandbox-port": sandbox_port, "--smtp-port": smtp_port}
         for name, number in taken.items():
             ports.check("127.0.0.1", number, options=name)
-        redis_url = config.redis_url
+        redis_url, needs = config.redis_url, {}
         if redis_url is None:
-            redis_url = stack.enter_context(EmbeddedRedis(config.data_dir / "redis")).url
+            embedded = stack.enter_context(EmbeddedRedis(config.data_dir / "redis"))
+            redis_url, needs = embedded.url, {"Redis": embedded.poll}
         plan = Plan(config, handlers, redis_url, port, sandbox_port, workers, smtp_port)
         _tell(plan, plan.bots)
-        processes = stack.enter_context(Processes())
+        processes = stack.enter_context(Processes(needs))
         try:
             _run(processes, plan, began)
         except KeyboardInterrupt:

@@ -19,14 +19,19 @@ from receiver.errors import ReceiverError
 
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 15.0
+NOTHING: Mapping[str, Callable[[], int | None]] = {}
 HURRIES_AFTER = 10.0
 """Seconds after which what still runs is told a second time: workers then cut off their attempts."""
 
 
 class Processes:
-    """Started children by name, each a `receiver VERB` of its own."""
+    """Started children by name, each a `receiver VERB` of its own.
 
-    def __init__(self) -> None:
+    They can't do without what they `need`, which somebody else ends: each tells its exit code, or None.
+    """
+
+    def __init__(self, need: Mapping[str, Callable[[], int | None]] = NOTHING) -> None:
+        self._need = need
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._loose: list[subprocess.Popen[bytes]] = []
 
@@ -109,9 +114,10 @@ class Processes:
             ReceiverError: one has ended.
         """
         self._loose = [process for process in self._loose if process.poll() is None]
-        for name, process in self._running.items():
-            if process.poll() is not None:
-                raise ReceiverError(f"{name} ended by itself (exit code {process.returncode}); see above")
+        running = {name: process.poll for name, process in self._running.items()}
+        for name, poll in {**self._need, **running}.items():
+            if (code := poll()) is not None:
+                raise ReceiverError(f"{name} ended unexpectedly (exit code {code}); see above")
 
     def stop(self) -> None:
         """End all, the last one first; kill what doesn't end in time."""

@@ -113,7 +113,7 @@ def test_a_worker_that_is_gone(temporary):
         for child in psutil.Process().children():
             if "work" in child.cmdline():
                 os.kill(child.pid, signal.SIGKILL)
-        with pytest.raises(ReceiverError, match="the worker ended by itself"):
+        with pytest.raises(ReceiverError, match="the worker ended unexpectedly"):
             stack.wait_for(1)
     assert psutil.Process().children() == others
 

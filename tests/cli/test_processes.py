@@ -30,7 +30,17 @@ def test_working_directory_hides_nothing(tmp_path):
                 return str(error)
             return ""
 
-        assert eventually(ended) == "the list ended by itself (exit code 0); see above"
+        assert eventually(ended) == "the list ended unexpectedly (exit code 0); see above"
+
+
+def test_what_they_need():
+    """Whoever can't do without something is told when it has ended."""
+    codes = [None, -9]
+    processes = Processes({"Redis": lambda: codes[0]})
+    processes.check()
+    codes.pop(0)
+    with pytest.raises(ReceiverError, match=r"^Redis ended unexpectedly \(exit code -9\); see above$"):
+        processes.check()
 
 
 INTERRUPTED = """
