@@ -74,6 +74,8 @@ def print_line(envelope: Envelope, history: History, *, dispatched: bool = False
         line.append("  repeated", "dim")
     elif dispatched and not history.deliveries:
         line.append("  no handler wants it", "dim")
+    elif not history.deliveries and envelope.source != BATCH:
+        line.append("  waits to be dispatched", "dim")
     if history.cancelled:
         line.append("  cancelled", "dim")
     for delivery in history.deliveries:

@@ -36,14 +36,16 @@ def sandbox(
     ] = None,
     webhook_url: Annotated[
         str | None,
-        typer.Option(help=f"Where webhooks go, e.g. http://127.0.0.1:{ports.RECEIVER}/sendbird/webhook."),
+        typer.Option(help="Where webhooks go: a receiver's address and /sendbird/webhook."),
     ] = None,
     app_id: Annotated[str | None, typer.Option(help="Application id. [SENDBIRD_APP_ID, else made]")] = None,
     api_token: Annotated[str | None, typer.Option(help="API token. [SENDBIRD_API_TOKEN, else made]")] = None,
     public_url: Annotated[
         str | None, typer.Option(help="How others reach the sandbox: links of files begin with it.")
     ] = None,
-    include_members: Annotated[bool, typer.Option(help="Put members into webhooks.")] = True,
+    without_members: Annotated[
+        bool, typer.Option("--without-members", help="Leave members out of webhooks.")
+    ] = False,
     empty: Annotated[bool, typer.Option("--empty", help="Start without sample users and channels.")] = False,
 ) -> None:
     """Run a local Sendbird: API, webhooks, bot callbacks and a chat page. No account needed.
@@ -67,7 +69,7 @@ def sandbox(
             api_token=given_token or own_token,
             data_dir=folder,
             webhook_url=webhook_url,
-            include_members=include_members,
+            include_members=not without_members,
             public_url=url,
             page_token=known.inspector_token,
             networks=Networks((), known.trusted_proxies),

@@ -45,3 +45,11 @@ async def test_nothing_steers_the_terminal(failed, run, arguments, times):
     assert code == 0
     assert out.count(SEEN) == times
     assert not [one for one in out if one not in "\n\t" and not one.isprintable()]
+
+
+async def test_not_dispatched_yet(clean, monkeypatch, redis_url, client, blocking, run):
+    """An event that no dispatcher has seen says so in the list."""
+    monkeypatch.setenv("RECEIVER_REDIS_URL", redis_url)
+    await Road(client, blocking).append("c1")
+    _, out, _ = await asyncio.to_thread(run, "events")
+    assert out.endswith("c1  waits to be dispatched\n")

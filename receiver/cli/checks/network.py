@@ -37,6 +37,9 @@ async def _call(name: str, url: str, token: str) -> Finding:
             async for _ in platform.list_bots():
                 break
     except SendbirdRefused as error:
+        if error.status == 404:
+            do = "Is SENDBIRD_API_URL the API's? Its path is /v3 at Sendbird and its sandbox."
+            return fail(name, clean(str(error)), do)
         do = "Is SENDBIRD_API_TOKEN a token of the application SENDBIRD_APP_ID? SENDBIRD_APPS: app_id:token."
         return fail(name, clean(str(error)), do)
     except SendbirdError as error:
