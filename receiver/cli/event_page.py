@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
-from rich.json import JSON
+from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
@@ -59,7 +60,14 @@ def print_event(
     if why := unreadable(envelope):
         OUT.print(_shown(why))
         return
-    OUT.print(JSON.from_data(masked_body(envelope.body), ensure_ascii=True))
+    OUT.print(_body(envelope), soft_wrap=True)
+
+
+def _body(envelope: Envelope) -> Text:
+    """Return the body as JSON that a person can read, in any script; what steers a terminal is escaped."""
+    told = json.dumps(masked_body(envelope.body), indent=2, ensure_ascii=False).replace("\x7f", r"\u007f")
+    safe = "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in told)
+    return JSONHighlighter()(Text(safe))
 
 
 def print_line(envelope: Envelope, history: History, *, dispatched: bool = False) -> None:
