@@ -28,7 +28,7 @@ from receiver.cli.output import ERR
 from receiver.cli.processes import STARTS_WITHIN, Processes
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import ReceiverError, SendbirdRefused
-from receiver.pipeline import keys
+from receiver.pipeline import keys, routes
 from receiver.plugins import Handler
 from receiver.redaction import masked
 from receiver.sandbox.credentials import credentials
@@ -185,6 +185,7 @@ def _run(processes: Processes, plan: Plan, began: float) -> None:
     _wait_for_dispatcher(processes, plan.redis_url)
     asyncio.run(_invite_bots(plan, plan.bots))
     _show(plan, began)
+    _tell_missing(plan)
     processes.start("the list of events", ["events", "--follow"], plan.environment)
     _follow(found, processes, plan, work)
 
@@ -263,6 +264,18 @@ def _show(plan: Plan, began: float) -> None:
     setting = f"RECEIVER_DATA_DIR={plan.config.data_dir} " if elsewhere else ""
     ERR.print(f"In another terminal, in this folder:  {setting}{_command()} events show ID", style="dim")
     ERR.print("Events, as they come:", style="bold")
+
+
+def _tell_missing(plan: Plan) -> None:
+    """Say which handlers were here before and aren't loaded now: what comes for them waits."""
+    with redis.Redis.from_url(plan.redis_url) as client:
+        missing = {route.handler for route in routes.published(client)}.difference(plan.handlers)
+    for name in sorted(missing):
+        ERR.print(
+            f"{escape(name)} isn't loaded: its events wait until it is back, or is forgotten "
+            f"(receiver handlers forget {escape(name)})",
+            style="yellow",
+        )
 
 
 def _command() -> str:

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from receiver import settings
+from receiver import Handlers, settings
 from receiver.cli import beside, dev
 from receiver.networks import Networks
 from receiver.origins import applications
+from receiver.pipeline import routes
 
 
 def test_shows_no_password(clean, capsys, monkeypatch):
@@ -20,6 +21,28 @@ def test_shows_no_password(clean, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "redis://user:***@localhost:6379/0" in shown
     assert "hush" not in shown
+
+
+def test_handlers_that_are_not_loaded(clean, capsys, monkeypatch, redis_url, blocking):
+    """Those that were here before, and that events wait for, are named."""
+    monkeypatch.setenv("COLUMNS", "200")
+    plugin = Handlers("mine")
+
+    @plugin.on("*")
+    async def gone(event, context):
+        """Never run."""
+
+    @plugin.on("*")
+    async def here(event, context):
+        """Never run."""
+
+    routes.publish(blocking, plugin)
+    found = {one.name: one for one in plugin if one.name == "mine.here"}
+    dev._tell_missing(dev.Plan(settings.load(), found, redis_url, 1, 2, 1))
+    assert capsys.readouterr().err == (
+        "mine.gone isn't loaded: its events wait until it is back, or is forgotten "
+        "(receiver handlers forget mine.gone)\n"
+    )
 
 
 def plan(tmp_path, smtp_port=8025, **given):
