@@ -1,8 +1,8 @@
-"""A link: one connection for all who ask Redis in the same moment.
+"""A link: few connections for all who ask Redis in the same moment.
 
 The drains of a process take their turns independently, and often at once. Each with a connection of its own
-would cost as much for sending and reading as Redis takes to answer. Here what is asked while an answer is on
-its way waits for it, and then goes together, in the order in which it was asked.
+would cost as much for sending and reading as Redis takes to answer. Here what is asked goes together, in the
+order in which it was asked, as soon as one of the connections is free.
 """
 
 from __future__ import annotations
