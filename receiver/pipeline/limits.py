@@ -52,6 +52,7 @@ class Limited:
         self.error: BaseException | None = None
         self._ended: asyncio.Future[None] = loop.create_future()
         self._task = loop.create_task(self._run(work))
+        self._task.add_done_callback(self._tell)
         self._timer = loop.call_later(seconds, self._expire)
 
     @property
@@ -83,17 +84,12 @@ class Limited:
             await work()
         except BaseException as error:
             self.error = error
-        finally:
-            self._tell()
 
     def _expire(self) -> None:
         if self.runs:
             self.expired = True
-            self._task.add_done_callback(self._tell)  # it may be cancelled before it has begun
             self._task.cancel()
             self._timer = asyncio.get_running_loop().call_later(ENDS_WITHIN, self._tell)
-        else:
-            self._tell()  # somebody has cancelled it before it began
 
     def _tell(self, *_: object) -> None:
         if not self._ended.done():
